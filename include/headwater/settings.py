@@ -1,0 +1,183 @@
+"""Every setting of the platform, and the only reader of the environment.
+
+A setting is taken from, first to last: the process environment (`HEADWATER_<NAME>`), the file `.env` in the project
+directory, `secrets.env` in the home directory (written by `headwater up`, mode 0600), the default below.
+`.env.example` lists them all; a test holds the two together.
+
+Ports default to `port_base` plus a fixed distance, so that a second stack needs one variable.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import DotEnvSettingsSource
+
+PORT_DISTANCE = {
+    "kafka_port": 92,
+    "kafka_controller_port": 93,
+    "registry_port": 81,
+    "postgres_port": 54,
+    "clickhouse_port": 23,
+    "spark_connect_port": 15,
+    "airflow_port": 80,
+    "mcp_port": 65,
+}
+"""Distance of each service's port from `port_base`."""
+
+LOOPBACK = "127.0.0.1"
+
+
+def _default_project_dir() -> Path:
+    """The checkout this package lies in, or the working directory where it is installed elsewhere."""
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "schemas").is_dir() else Path.cwd()
+
+
+class Settings(BaseSettings):
+    """All settings; see the module docstring for where their values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_", extra="ignore")
+
+    # --- places
+    project_dir: Path = Field(default_factory=_default_project_dir, description="The checkout: contracts, DAGs, jobs")
+    home: Path = Field(default=Path(".headwater"), description="Data, logs, pids and downloads of the embedded stack")
+    port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
+    bind_host: str = Field(default=LOOPBACK, description="Address the embedded services listen on")
+
+    # --- Kafka
+    kafka_port: int = 0
+    kafka_controller_port: int = 0
+    kafka_bootstrap_servers: str = Field(default="", description="host:port,…; empty means the embedded broker")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = Field(default="", description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512")
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ssl_ca_location: str = Field(default="", description="PEM file with the certificate authority")
+    kafka_ssl_certificate_location: str = Field(default="", description="PEM file with the client certificate")
+    kafka_ssl_key_location: str = Field(default="", description="PEM file with the client key")
+    kafka_topic_partitions: int = Field(default=4, ge=1, description="Partitions of a topic that `contract apply` creates")
+    kafka_replication_factor: int = Field(default=1, ge=1)
+
+    # --- schema registry (Confluent's API)
+    registry_port: int = 0
+    registry_url: str = Field(default="", description="empty means the embedded registry")
+    registry_username: str = ""
+    registry_password: SecretStr = SecretStr("")
+    registry_ssl_ca_location: str = ""
+
+    # --- Postgres: source database, Iceberg catalog, Airflow's database, leases
+    postgres_host: str = ""
+    postgres_port: int = 0
+    postgres_user: str = "headwater"
+    postgres_password: SecretStr = SecretStr("")
+    postgres_source_database: str = "source"
+    postgres_catalog_database: str = "catalog"
+    postgres_airflow_database: str = "airflow"
+    postgres_platform_database: str = "headwater"
+
+    # --- ClickHouse
+    clickhouse_host: str = ""
+    clickhouse_port: int = 0
+    clickhouse_secure: bool = False
+    clickhouse_user: str = Field(default="headwater", description="Writes: DDL, loads, the live follower")
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_reader_user: str = Field(default="reader", description="Reads only: BI tools, `headwater query`, MCP")
+    clickhouse_reader_password: SecretStr = SecretStr("")
+
+    # --- the lake
+    lake_uri: str = Field(default="", description="s3://bucket/prefix or file:///…; empty means <home>/lake")
+    s3_endpoint: str = Field(default="", description="e.g. http://127.0.0.1:9000 for MinIO; empty means AWS")
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr = SecretStr("")
+    s3_secret_key: SecretStr = SecretStr("")
+
+    # --- Spark
+    spark_master: str = "local[2]"
+    spark_driver_memory: str = "1g"
+    spark_remote: str = Field(default="", description="sc://host:port of a running Spark Connect server for batch jobs")
+    spark_connect_port: int = 0
+    stream_trigger_interval: str = Field(default="2 seconds", description="Time between two micro-batches")
+    stream_max_offsets_per_trigger: int = Field(default=2_000_000, ge=1, description="Upper bound of a micro-batch")
+
+    # --- Airflow and MCP
+    airflow_port: int = 0
+    airflow_admin_password: SecretStr = SecretStr("")
+    mcp_port: int = 0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment, then `.env` of the project, then `secrets.env` of the home directory."""
+        project = Path(os.environ.get("HEADWATER_PROJECT_DIR") or _default_project_dir())
+        dotenv = DotEnvSettingsSource(settings_cls, env_file=project / ".env")
+        home = os.environ.get("HEADWATER_HOME") or dotenv().get("home") or ".headwater"
+        secrets = DotEnvSettingsSource(settings_cls, env_file=project / home / "secrets.env")
+        return init_settings, env_settings, dotenv, secrets
+
+    @model_validator(mode="after")
+    def _fill_defaults(self) -> Self:
+        """Resolve what follows from other settings: absolute home, ports, addresses of the embedded services."""
+        self.project_dir = self.project_dir.resolve()
+        self.home = (self.project_dir / self.home).resolve()
+        for name, distance in PORT_DISTANCE.items():
+            if not getattr(self, name):
+                setattr(self, name, self.port_base + distance)
+        self.kafka_bootstrap_servers = self.kafka_bootstrap_servers or f"{LOOPBACK}:{self.kafka_port}"
+        self.registry_url = self.registry_url or f"http://{LOOPBACK}:{self.registry_port}/apis/ccompat/v7"
+        self.postgres_host = self.postgres_host or LOOPBACK
+        self.clickhouse_host = self.clickhouse_host or LOOPBACK
+        self.lake_uri = (self.lake_uri or f"file://{self.home / 'lake'}").rstrip("/")
+        return self
+
+    @property
+    def contracts_dir(self) -> Path:
+        """Folder of the hand-written contracts, `<domain>/<dataset>.yaml`."""
+        return self.project_dir / "schemas" / "contracts"
+
+    @property
+    def avro_dir(self) -> Path:
+        """Folder of the generated Avro schemas, `<dataset>/v<N>.avsc`."""
+        return self.project_dir / "schemas" / "avro"
+
+    @property
+    def gold_models_dir(self) -> Path:
+        """Folder of the gold models, `<domain>/<dataset>.sql`."""
+        return self.project_dir / "spark_jobs" / "gold"
+
+    @property
+    def jars_dir(self) -> Path:
+        """Folder of the downloaded Spark jars."""
+        return self.home / "jars" / "spark"
+
+    @property
+    def landing_dir(self) -> Path:
+        """Folder where file drops arrive, `<dataset>/*.parquet`."""
+        return self.home / "landing"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Logs of the embedded services, one file each."""
+        return self.home / "logs"
+
+    def postgres_dsn(self, database: str) -> str:
+        """A libpq URL with the password in it: for connecting, never for printing."""
+        password = self.postgres_password.get_secret_value()
+        return f"postgresql://{self.postgres_user}:{password}@{self.postgres_host}:{self.postgres_port}/{database}"
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once. Tests that change the environment call `get_settings.cache_clear()`."""
+    return Settings()
