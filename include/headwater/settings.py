@@ -10,6 +10,7 @@ Ports default to `port_base` plus a fixed distance, so that a second stack needs
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -47,8 +48,14 @@ class Settings(BaseSettings):
     # --- places
     project_dir: Path = Field(default_factory=_default_project_dir, description="The checkout: contracts, DAGs, jobs")
     home: Path = Field(default=Path(".headwater"), description="Data, logs, pids and downloads of the embedded stack")
+    downloads_dir: Path = Field(default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads")
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
     bind_host: str = Field(default=LOOPBACK, description="Address the embedded services listen on")
+    min_free_disk_gb: float = Field(default=2.0, ge=0, description="`headwater up` refuses to start with less than this")
+
+    # --- Java: 17 or 21, for Kafka, the registry and Spark
+    java_home: Path | None = Field(default=None, description="Use this one; empty: JAVA_HOME, PATH, the usual places")
+    java_install: Literal["auto", "never"] = Field(default="auto", description="Bring Java where none is found")
 
     # --- Kafka
     kafka_port: int = 0
@@ -108,6 +115,9 @@ class Settings(BaseSettings):
     # --- Airflow and MCP
     airflow_port: int = 0
     airflow_admin_password: SecretStr = SecretStr("")
+    airflow_fernet_key: SecretStr = SecretStr("")
+    airflow_secret_key: SecretStr = SecretStr("")
+    airflow_jwt_secret: SecretStr = SecretStr("")
     mcp_port: int = 0
 
     @classmethod
@@ -131,6 +141,8 @@ class Settings(BaseSettings):
         """Resolve what follows from other settings: absolute home, ports, addresses of the embedded services."""
         self.project_dir = self.project_dir.resolve()
         self.home = (self.project_dir / self.home).resolve()
+        downloads = self.downloads_dir if self.downloads_dir != Path() else self.home / "downloads"
+        self.downloads_dir = (self.project_dir / downloads).resolve()
         for name, distance in PORT_DISTANCE.items():
             if not getattr(self, name):
                 setattr(self, name, self.port_base + distance)
@@ -159,7 +171,7 @@ class Settings(BaseSettings):
     @property
     def jars_dir(self) -> Path:
         """Folder of the downloaded Spark jars."""
-        return self.home / "jars" / "spark"
+        return self.downloads_dir / "spark"
 
     @property
     def landing_dir(self) -> Path:
@@ -175,6 +187,21 @@ class Settings(BaseSettings):
         """A libpq URL with the password in it: for connecting, never for printing."""
         password = self.postgres_password.get_secret_value()
         return f"postgresql://{self.postgres_user}:{password}@{self.postgres_host}:{self.postgres_port}/{database}"
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that the platform starts: this process's own, with `extra` over it."""
+    return {**os.environ, **extra}
+
+
+def search_path() -> str:
+    """PATH of this process."""
+    return os.environ.get("PATH", "")
+
+
+def inherited_java_home() -> str:
+    """JAVA_HOME of this process, or an empty string."""
+    return os.environ.get("JAVA_HOME", "")
 
 
 @cache
