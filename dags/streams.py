@@ -1,0 +1,36 @@
+"""
+# streams
+
+Keeps the streams from Kafka into bronze running.
+
+Every minute one short task compares what should run with what does, and starts what is missing. The streams live in a
+process of their own, outside Airflow: no worker slot is held for their lifetime, and a restart of Airflow does not
+touch them.
+
+**When it fails:** the task's log says why the stream would not start (`headwater stream status` says the same in a
+terminal). A stream that stopped with a terminal error, for example because Kafka expired offsets it still needed,
+stays stopped and fails this DAG every minute until somebody decides.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from headwater_airflow.operators import HeadwaterOperator
+from pendulum import datetime
+
+with DAG(
+    dag_id="streams",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("* * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=5),
+    default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=3)},
+    tags=["headwater", "bronze"],
+):
+    HeadwaterOperator(
+        task_id="ensure_streams",
+        arguments=["stream", "start", "--json"],
+        doc_md="Starts the stream application if it is not running; does nothing if it is.",
+    )

@@ -1,0 +1,64 @@
+"""What depends on what, written for the DAGs as plain Python.
+
+A DAG file is parsed every few seconds, so it must not read contracts. `headwater contract generate` writes this
+module's answer to `dags/graph.py`, which is committed; a test holds it in step with the contracts.
+"""
+
+from __future__ import annotations
+
+import pprint
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from headwater.contracts.model import Catalogue, Dataset, Kind
+from headwater.errors import ContractError
+
+HEADER = '''"""Datasets, and the tables each is made from. Written by `headwater contract generate`; do not edit."""
+
+from typing import Any
+
+DATASETS: dict[str, dict[str, Any]] = '''
+
+
+def model_path(dataset: Dataset, models_dir: Path) -> Path:
+    """The SQL file of a gold model. Raises `ContractError` where it is missing."""
+    path = models_dir / dataset.domain / f"{dataset.name}.sql"
+    if not path.is_file():
+        raise ContractError(
+            f"gold dataset {dataset.name} has no model", where=str(path), remedy="write its SELECT into that file"
+        )
+    return path
+
+
+def model_inputs(sql: str) -> tuple[str, ...]:
+    """Tables a model reads, as `<layer>.<dataset>`, sorted. Names of its own CTEs are not tables."""
+    tables = sqlglot.parse_one(sql, read="spark").find_all(exp.Table)
+    return tuple(sorted({f"{table.db}.{table.name}" for table in tables if table.db}))
+
+
+def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str, Any]]:
+    """Per dataset: domain, kind, inputs (as `<layer>.<dataset>`), whether a range of dates can be restated."""
+    graph: dict[str, dict[str, Any]] = {}
+    for name, dataset in sorted(catalogue.datasets.items()):
+        if dataset.kind is Kind.MODEL:
+            inputs = model_inputs(model_path(dataset, models_dir).read_text())
+            restatable = dataset.change_column is not None
+        else:
+            inputs = () if dataset.kind is Kind.STREAM else (f"bronze.{name}",)
+            restatable = dataset.kind is Kind.STREAM
+        graph[name] = {
+            "description": " ".join(dataset.description.split()),
+            "domain": dataset.domain,
+            "kind": dataset.kind.value,
+            "inputs": inputs,
+            "restatable": restatable,
+        }
+    return graph
+
+
+def render_graph(graph: dict[str, dict[str, Any]]) -> str:
+    """The text of `dags/graph.py`."""
+    return HEADER + pprint.pformat(graph, width=116, sort_dicts=False) + "\n"

@@ -1,0 +1,1 @@
+"""Headwater's Airflow operators. Thin: what they run lives in `spark_jobs/` and the `headwater` command."""
