@@ -54,6 +54,7 @@ class Column:
     enum: tuple[str, ...] = ()
     references: str | None = None  # "<dataset>.<column>"
     derived: str | None = None
+    sources: tuple[str, ...] = ()  # lineage: "<dataset>.<column>" or a column of this dataset
     low_cardinality: bool = False  # ClickHouse
     codec: str | None = None  # ClickHouse, e.g. "Delta, ZSTD(1)"
 
@@ -63,12 +64,15 @@ class RowRule:
     """A condition each row must meet, as a SQL expression that both Spark and DuckDB read; null counts as broken.
 
     Made from `required`, `enum`, `logicalTypeOptions` (minimum, maximum, pattern, maxLength …) and custom rules.
+    `check` says from which, with its bound in `argument`, for engines that have a check of their own for it.
     """
 
     name: str
     expression: str
     column: str | None = None
     severity: Severity = Severity.ERROR
+    check: str = "sql"  # required, enum, minimum, maximum, … as in logicalTypeOptions, number, or sql
+    argument: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +106,12 @@ class WarehouseTable:
     engine: str = "MergeTree"
     order_by: tuple[str, ...] = ()
     partition_by: str | None = None  # a ClickHouse expression, e.g. toYYYYMM(sale_date)
-    ttl_days: int | None = None
+    ttl_days: int | None = None  # counted from `_ingested_at`
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One dataset, as its contract declares it. Column order is the contract's."""
+    """One dataset, as its contract declares it. Column order is the contract's; a stream's begin with the envelope."""
 
     name: str
     domain: str
@@ -121,6 +125,7 @@ class Dataset:
     source_name: str = ""  # topic, "schema.table" in Postgres, or glob below the landing folder
     message_key: str | None = None  # the column that keys the topic
     event_type: str | None = None
+    source_system: str = ""  # what the envelope and `_source_system` say
     event_time: str | None = None  # the column that says when it happened
     order_by_newest: tuple[str, ...] = ()  # which of two rows of a key wins: compared in this order, greatest wins
     history: bool = False  # SCD2 in silver: valid_from, valid_to, is_current, and a surrogate key
@@ -132,12 +137,30 @@ class Dataset:
     spread: Mapping[str, Spread] = field(default_factory=dict)  # gold: per input dataset
     change_column: str | None = None  # gold: the date column by which changes spread
     freshness_seconds: int | None = None
+    latency_seconds: int | None = None
+    roles: tuple[str, ...] = ()  # who may read
+    tags: tuple[str, ...] = ()
     retention_days: Mapping[str, int] = field(default_factory=dict)  # bronze, silver, gold, snapshots
 
     @property
     def primary_key(self) -> tuple[str, ...]:
         """Names of the key columns, in order."""
         return tuple(c.name for c in self.columns if c.primary_key)
+
+    @property
+    def topic(self) -> str:
+        """The Kafka topic of a stream."""
+        return self.source_name
+
+    @property
+    def subject(self) -> str:
+        """The registry subject of a stream's values."""
+        return f"{self.source_name}-value"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Datasets a gold model reads."""
+        return tuple(self.spread)
 
     @property
     def source_columns(self) -> tuple[Column, ...]:
