@@ -1,0 +1,1 @@
+"""`make demo`: the platform's main job on real data, from an empty machine to answers."""

@@ -1,0 +1,107 @@
+"""A bounded SELECT for an agent.
+
+The engine is the guard: the query runs as the read-only user, whose limits the server sets. The parser here is the
+second one, and finds out which datasets an answer rests on. What can go wrong is said as a `QueryRefused` (the caller
+must change the statement) or comes from the engine as it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import sqlglot
+from clickhouse_connect.driver.client import Client
+from sqlglot import exp
+
+from headwater.errors import TerminalError
+
+DIALECT = "clickhouse"
+ALLOWED_DATABASES = frozenset({"gold", "live"})
+MAX_ROWS = 1_000
+MAX_SECONDS = 30
+MAX_CELL_CHARACTERS = 2_000
+
+
+class QueryRefused(TerminalError):
+    """The statement is not one bounded SELECT over the datasets."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
+    """Rows of an answer: `rows` in the order of `columns`; `truncated` when there were more than asked for."""
+
+    columns: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+    truncated: bool
+    tables: list[str]
+
+
+def tables_of(sql: str) -> list[str]:
+    """The tables a SELECT reads, as `database.table`. Raises `QueryRefused` for anything but one SELECT over them."""
+    try:
+        statements = [s for s in sqlglot.parse(sql, read=DIALECT) if s is not None]
+    except sqlglot.errors.ParseError as error:
+        raise QueryRefused(f"this is not SQL that ClickHouse reads: {error}", remedy="send one SELECT") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise QueryRefused("only one SELECT is answered", remedy="send one statement that begins with SELECT or WITH")
+    statement = statements[0]
+    if statement.find(exp.Into) or statement.args.get("settings") or statement.args.get("format"):
+        raise QueryRefused("INTO, SETTINGS and FORMAT are not for agents", remedy="leave that clause out")
+    ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
+    tables = set()
+    for table in statement.find_all(exp.Table):
+        if isinstance(table.this, exp.Func | exp.Anonymous):
+            raise QueryRefused(
+                f"table function {table.this.sql(DIALECT)} is not allowed", remedy="read from gold or live tables"
+            )
+        if not table.db and table.name in ctes:
+            continue
+        if table.db not in ALLOWED_DATABASES:
+            raise QueryRefused(
+                f"table {table.sql(DIALECT)} is not a dataset",
+                remedy="name it with its database, as list_datasets shows it: gold.<dataset> or live.<dataset>",
+            )
+        tables.add(f"{table.db}.{table.name}")
+    return sorted(tables)
+
+
+def run_bounded(client: Client, sql: str, max_rows: int) -> QueryAnswer:
+    """Answer one SELECT with at most `max_rows` rows (1 to 1,000).
+
+    Raises `QueryRefused` for a statement or a bound that is not allowed; ClickHouse's own errors pass through.
+    """
+    if not 1 <= max_rows <= MAX_ROWS:
+        raise QueryRefused(f"max_rows is 1 to {MAX_ROWS:,}", remedy="page with LIMIT … OFFSET …, or aggregate")
+    tables = tables_of(sql)
+    bounded = f"SELECT * FROM (\n{sql.strip().rstrip(';')}\n) LIMIT {max_rows + 1}"  # noqa: S608 - judged above
+    result = client.query(bounded, settings={"max_execution_time": MAX_SECONDS})
+    rows = [[_plain(value) for value in row] for row in result.result_rows[:max_rows]]
+    return QueryAnswer(
+        columns=list(result.column_names),
+        types=[column_type.name for column_type in result.column_types],
+        rows=rows,
+        truncated=len(result.result_rows) > max_rows,
+        tables=tables,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it. Decimals become strings, so that money keeps its cents."""
+    if isinstance(value, decimal.Decimal | uuid.UUID):
+        return str(value)
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if isinstance(value, str) and len(value) > MAX_CELL_CHARACTERS:
+        return f"{value[:MAX_CELL_CHARACTERS]}… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
