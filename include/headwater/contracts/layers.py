@@ -58,6 +58,9 @@ FILES_PROVENANCE: tuple[Column, ...] = (
 PROVENANCE = {Kind.STREAM: STREAM_PROVENANCE, Kind.TABLE: TABLE_PROVENANCE, Kind.FILES: FILES_PROVENANCE}
 """What bronze adds behind the source's columns."""
 
+DELETED = Column("_is_deleted", Primitive.BOOLEAN, "The source no longer has the row; the last known values remain")
+"""What silver adds for a TABLE: a deleted key stays as a tombstone, so that a late change cannot bring it back."""
+
 HISTORY: tuple[Column, ...] = (
     Column("_version_key", Primitive.STRING, "Surrogate key: hash of natural key and valid_from", required=True),
     Column("valid_from", Primitive.TIMESTAMP, "The version holds from here; 1900-01-01 for the first", required=True),
@@ -75,9 +78,9 @@ def bronze_columns(dataset: Dataset) -> tuple[Column, ...]:
 
 
 def silver_columns(dataset: Dataset) -> tuple[Column, ...]:
-    """Columns of `lake.silver.<dataset>`: source and derived ones, `_ingested_at`, a stream's position, history."""
-    position = _POSITION if _source_kind(dataset) is Kind.STREAM else ()
-    return (*dataset.columns, _INGESTED, *position, *(HISTORY if dataset.history else ()))
+    """Columns of `lake.silver.<dataset>`: source and derived ones, `_ingested_at`, position or tombstone, history."""
+    by_kind = {Kind.STREAM: _POSITION, Kind.TABLE: (DELETED,)}.get(_source_kind(dataset), ())
+    return (*dataset.columns, _INGESTED, *by_kind, *(HISTORY if dataset.history else ()))
 
 
 def refused_columns(dataset: Dataset) -> tuple[Column, ...]:
