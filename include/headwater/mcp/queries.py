@@ -24,6 +24,7 @@ ALLOWED_DATABASES = frozenset({"gold", "live"})
 MAX_ROWS = 1_000
 MAX_SECONDS = 30
 MAX_CELL_CHARACTERS = 2_000
+OUTSIDE_FUNCTIONS = ("file", "dict", "joinget", "catboost", "getsetting", "getmacro", "currentuser", "hostname", "sleep")
 
 
 class QueryRefused(TerminalError):
@@ -50,8 +51,7 @@ def tables_of(sql: str) -> list[str]:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise QueryRefused("only one SELECT is answered", remedy="send one statement that begins with SELECT or WITH")
     statement = statements[0]
-    if statement.find(exp.Into) or statement.args.get("settings") or statement.args.get("format"):
-        raise QueryRefused("INTO, SETTINGS and FORMAT are not for agents", remedy="leave that clause out")
+    _refuse_clauses_and_functions(statement)
     ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
     tables = set()
     for table in statement.find_all(exp.Table):
@@ -68,6 +68,19 @@ def tables_of(sql: str) -> list[str]:
             )
         tables.add(f"{table.db}.{table.name}")
     return sorted(tables)
+
+
+def _refuse_clauses_and_functions(statement: exp.Query) -> None:
+    """Raise `QueryRefused` for clauses that change limits or write, and for functions that reach outside the tables."""
+    for query in statement.find_all(exp.Query):
+        if query.args.get("settings") or query.args.get("format") or query.args.get("into"):
+            raise QueryRefused("INTO, SETTINGS and FORMAT are not for agents", remedy="leave that clause out")
+    for function in statement.find_all(exp.Anonymous):
+        if function.name.lower().startswith(OUTSIDE_FUNCTIONS):
+            raise QueryRefused(f"function {function.name} reaches outside the tables", remedy="leave it out")
+    for membership in statement.find_all(exp.In):
+        if isinstance(field := membership.args.get("field"), exp.Column | exp.Table):
+            raise QueryRefused(f"IN {field.sql(DIALECT)} hides a table", remedy="write IN (SELECT … FROM …)")
 
 
 def run_bounded(client: Client, sql: str, max_rows: int) -> QueryAnswer:

@@ -1,0 +1,31 @@
+# One image for Airflow's processes, the streams, the batch jobs and the MCP sidecar; the command decides.
+FROM python:3.11-slim-bookworm
+
+# Spark needs a full JRE with the module jdk.incubator.vector.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openjdk-17-jre-headless tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 10001 headwater
+
+WORKDIR /opt/headwater
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --require-hashes -r requirements.txt
+
+COPY pyproject.toml README.md ./
+COPY include ./include
+COPY dags ./dags
+COPY plugins ./plugins
+COPY spark_jobs ./spark_jobs
+COPY schemas ./schemas
+RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && mkdir .headwater && chown headwater .headwater
+
+ENV JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 \
+    PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
+    HEADWATER_PROJECT_DIR=/opt/headwater \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/headwater/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/headwater/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False
+USER headwater
+ENTRYPOINT ["tini", "--"]
+CMD ["headwater", "--help"]
