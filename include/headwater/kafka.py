@@ -1,0 +1,37 @@
+"""How any client of this platform connects to Kafka: librdkafka settings from ours."""
+
+from __future__ import annotations
+
+from headwater.errors import ConfigurationError
+from headwater.settings import Settings, get_settings
+
+
+def client_config(settings: Settings | None = None, **extra: str | int | bool) -> dict[str, str | int | bool]:
+    """Settings for a confluent-kafka client: address, TLS, SASL; `extra` in librdkafka's names with `_` for `.`.
+
+    Holds the password: for the client, never for a log. Raises `ConfigurationError` where SASL lacks its mechanism.
+    """
+    settings = settings or get_settings()
+    config: dict[str, str | int | bool] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "client.id": "headwater",
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        if not (settings.kafka_sasl_mechanism and settings.kafka_username):
+            raise ConfigurationError(
+                f"{settings.kafka_security_protocol} needs a mechanism and a user name",
+                where="HEADWATER_KAFKA_SECURITY_PROTOCOL",
+                remedy="set HEADWATER_KAFKA_SASL_MECHANISM and HEADWATER_KAFKA_USERNAME (and _PASSWORD)",
+            )
+        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
+        config["sasl.username"] = settings.kafka_username
+        config["sasl.password"] = settings.kafka_password.get_secret_value()
+    files = {
+        "ssl.ca.location": settings.kafka_ssl_ca_location,
+        "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+        "ssl.key.location": settings.kafka_ssl_key_location,
+    }
+    config.update({name: path for name, path in files.items() if path})
+    config.update({name.replace("_", "."): value for name, value in extra.items()})
+    return config
