@@ -1,0 +1,40 @@
+"""The Iceberg catalog `lake` through PyIceberg: the same tables that Spark sees, without a JVM."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote
+
+from pyiceberg.catalog.sql import SqlCatalog
+
+from headwater.lake.sessions import CATALOG
+from headwater.settings import Settings, get_settings
+
+
+def get_catalog() -> SqlCatalog:
+    """The catalog, one per process and configuration. Safe for threads: each call takes a pooled connection."""
+    return _open(tuple(sorted(catalog_properties(get_settings()).items())))
+
+
+def catalog_properties(settings: Settings) -> dict[str, str]:
+    """PyIceberg's properties of the catalog; holds passwords."""
+    password = quote(settings.postgres_password.get_secret_value(), safe="")
+    address = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_catalog_database}"
+    properties = {
+        "uri": f"postgresql+psycopg2://{settings.postgres_user}:{password}@{address}",
+        "warehouse": settings.lake_uri,
+        "pool_pre_ping": "true",
+    }
+    if settings.lake_uri.startswith("s3"):
+        properties |= {
+            "s3.endpoint": settings.s3_endpoint,
+            "s3.region": settings.s3_region,
+            "s3.access-key-id": settings.s3_access_key.get_secret_value(),
+            "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+        }
+    return {name: value for name, value in properties.items() if value}
+
+
+@lru_cache(maxsize=4)
+def _open(properties: tuple[tuple[str, str], ...]) -> SqlCatalog:
+    return SqlCatalog(CATALOG, **dict(properties))

@@ -1,0 +1,112 @@
+"""Spark sessions on the lake: the same configuration for the warm Connect server, `spark-submit` and plain Python.
+
+`get_spark` connects to the server of `settings.spark_remote` where that is set (about 3 s), else it starts Spark in
+this process, or takes the one that `spark-submit` has started. Passwords are handed over in memory or in a private
+file, never on a command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.settings import LOOPBACK, Settings, get_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CATALOG = "lake"
+LAUNCH_ONLY = ("spark.driver.extraClassPath", "spark.driver.extraJavaOptions", "spark.driver.memory", "spark.master")
+"""What must be known before the JVM starts, and holds no secret."""
+
+
+def spark_conf() -> dict[str, str]:
+    """Every Spark property of the platform: engine, Iceberg, the catalog `lake`, and S3 where the lake lies there.
+
+    Holds passwords: for a session or a private file, never for printing.
+    """
+    settings = get_settings()
+    return _engine(settings) | _catalog(settings) | (_s3(settings) if settings.lake_uri.startswith("s3") else {})
+
+
+def _engine(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.master": settings.spark_master,
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraClassPath": f"{settings.jars_dir}/*",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseG1GC -XX:G1PeriodicGCInterval=60000",
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.warehouse.dir": f"{settings.home}/spark/warehouse",
+        "spark.local.dir": f"{settings.home}/spark/local",
+    }
+
+
+def _catalog(settings: Settings) -> dict[str, str]:
+    """The Iceberg catalog on Postgres. Without `cache-enabled=false` a session would see stale tables."""
+    database = settings.postgres_catalog_database
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    return {
+        prefix: "org.apache.iceberg.spark.SparkCatalog",
+        f"{prefix}.type": "jdbc",
+        f"{prefix}.uri": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/{database}",
+        f"{prefix}.jdbc.user": settings.postgres_user,
+        f"{prefix}.jdbc.password": settings.postgres_password.get_secret_value(),
+        f"{prefix}.jdbc.schema-version": "V1",
+        f"{prefix}.warehouse": settings.lake_uri,
+        f"{prefix}.cache-enabled": "false",
+        f"{prefix}.table-default.format-version": "2",
+        # Level 1 is a tenth cheaper to write than level 3 or snappy, measured on the stream.
+        f"{prefix}.table-default.write.parquet.compression-codec": "zstd",
+        f"{prefix}.table-default.write.parquet.compression-level": "1",
+    }
+
+
+def _s3(settings: Settings) -> dict[str, str]:
+    prefix = f"spark.sql.catalog.{CATALOG}"
+    conf = {
+        f"{prefix}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        f"{prefix}.client.region": settings.s3_region,
+        f"{prefix}.s3.endpoint": settings.s3_endpoint,
+        f"{prefix}.s3.path-style-access": "true" if settings.s3_endpoint else "",
+        f"{prefix}.s3.access-key-id": settings.s3_access_key.get_secret_value(),
+        f"{prefix}.s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
+    }
+    return {name: value for name, value in conf.items() if value}
+
+
+def get_spark(app_name: str) -> SparkSession:
+    """A session on the lake: Spark Connect where `spark_remote` is set, else classic. Logs warnings and worse."""
+    from pyspark.sql import SparkSession
+
+    settings = get_settings()
+    if settings.spark_remote:
+        return SparkSession.builder.remote(settings.spark_remote).appName(app_name).getOrCreate()
+    from pyspark import SparkConf, SparkContext
+
+    conf = spark_conf()
+    Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
+    launch = SparkConf(loadDefaults=False).setAll([(name, conf[name]) for name in LAUNCH_ONLY])
+    # Starts the JVM with what goes on its command line; all else, the password among it, follows in memory.
+    SparkContext._ensure_initialized(conf=launch)
+    builder = SparkSession.builder.appName(app_name)
+    for name, value in conf.items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def write_spark_properties(path: Path) -> Path:
+    """Write `spark_conf()` as a private properties file, for `spark-submit --properties-file`."""
+    from headwater.embedded.secrets import write_private
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, "".join(f"{name} {value}\n" for name, value in spark_conf().items()))
+    return path
