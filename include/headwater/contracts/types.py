@@ -70,7 +70,7 @@ MAX_DECIMAL_PRECISION = 38
 def parse_type(text: str) -> DataType:
     """Read a type as a contract writes it. Raises `ContractError` for a type that is not known."""
     text = text.strip()
-    if text in Primitive:
+    if text in set(Primitive):
         return Primitive(text)
     if match := _DECIMAL.fullmatch(text):
         precision, scale = int(match[1]), int(match[2])
