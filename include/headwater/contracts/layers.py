@@ -6,6 +6,8 @@ Every target (Iceberg, ClickHouse, the Spark jobs, the documentation) asks here,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headwater.contracts.model import Column, Dataset, Kind
 from headwater.contracts.types import Array, Primitive
 from headwater.errors import ContractError
@@ -99,7 +101,7 @@ def live_columns(dataset: Dataset) -> tuple[Column, ...]:
     """Columns of ClickHouse's `live.<dataset>`: source and derived ones, then place and time of arrival."""
     if dataset.kind is not Kind.STREAM:
         raise ContractError(f"dataset {dataset.name} is a {dataset.kind}, not a stream", where=str(dataset.path))
-    return (*dataset.columns, *_POSITION[1:], _INGESTED)
+    return (*dataset.columns, *(replace(c, required=True) for c in (*_POSITION[1:], _INGESTED)))
 
 
 def table_names(dataset: Dataset) -> tuple[str, ...]:
