@@ -14,6 +14,11 @@ def _nothing(settings: Settings) -> None:
     """For services that have nothing to prepare or to settle."""
 
 
+def _present(settings: Settings) -> str:
+    """For services whose code is always there."""
+    return ""
+
+
 def _never(settings: Settings) -> bool:
     """For services that are always the embedded ones."""
     return False
@@ -54,6 +59,8 @@ class Service:
     address: Callable[[Settings], str]
     prepare: Callable[[Settings], None] = _nothing
     settle: Callable[[Settings], None] = _nothing
+    absent: Callable[[Settings], str] = _present
+    """Why the service cannot be started here, or nothing."""
     needs: tuple[str, ...] = ()
     downloads: tuple[str, ...] = ()
     java: bool = False

@@ -40,16 +40,24 @@ def up(
     preflight.check_disk(settings, services)
     with exclusive(settings, report):
         settings = ensure_secrets(settings)
-        ours = [service for service in services if not service.elsewhere(settings)]
-        for service in services:
-            if service not in ours:
-                report(service.name, f"yours, at {service.address(settings)}")
+        ours = [service for service in services if _is_ours(settings, service, report)]
         preflight.check_ports(settings, ours)
         if any(service.java for service in ours):
             java = ensure_java(settings)
             downloads.ensure(settings, {g for service in ours for g in service.downloads}, java.executable, fetched)
         _start_all(settings, ours, report)
     return ours
+
+
+def _is_ours(settings: Settings, service: Service, report: Report) -> bool:
+    """Whether the service is to be started here; says so where it is not."""
+    if service.elsewhere(settings):
+        report(service.name, f"yours, at {service.address(settings)}")
+        return False
+    if service.absent(settings):
+        report(service.name, f"left out: {service.absent(settings)}")
+        return False
+    return True
 
 
 @contextmanager
