@@ -12,9 +12,13 @@ from headwater.settings import LOOPBACK, Settings
 MODULE = "headwater.warehouse.embedded"
 
 
+def prepare(settings: Settings) -> None:
+    """Make its folder."""
+    (settings.home / "clickhouse").mkdir(parents=True, exist_ok=True)
+
+
 def processes(settings: Settings) -> list[ProcessSpec]:
     """The one process of the endpoint. It finishes running inserts on SIGTERM."""
-    (settings.home / "clickhouse").mkdir(parents=True, exist_ok=True)
     return [
         ProcessSpec(
             name="clickhouse",
@@ -33,6 +37,7 @@ SERVICE = Service(
     title="ClickHouse endpoint over chDB",
     processes=processes,
     address=lambda settings: f"http://{settings.clickhouse_host}:{settings.clickhouse_port}",
+    prepare=prepare,
     elsewhere=lambda settings: settings.clickhouse_host != LOOPBACK,
     absent=lambda settings: "" if find_spec(f"{MODULE}.__main__") else f"there is no module {MODULE}",
     data=lambda settings: [settings.home / "clickhouse"],

@@ -194,7 +194,7 @@ def stop(settings: Settings, spec: ProcessSpec) -> bool:
     running = find(settings, spec.name)
     left = strays(settings, spec)
     if running:
-        left += [running.process, *_descendants(running.process)]
+        left += [running.process, *descendants(running.process)]
         with suppress(ProcessLookupError):
             os.kill(running.pid, spec.stop_signal)
         await_end([running.process], spec.grace_seconds)
@@ -203,7 +203,8 @@ def stop(settings: Settings, spec: ProcessSpec) -> bool:
     return bool(left)
 
 
-def _descendants(process: psutil.Process) -> list[psutil.Process]:
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """Its children, their children, and so on."""
     try:
         return process.children(recursive=True)
     except psutil.Error:
