@@ -1,0 +1,114 @@
+"""Fixtures that every test may use: a running stack, a Spark session, and a home of one's own.
+
+The shared stack (Kafka, registry, Postgres, ClickHouse) starts once per session, at the first test that asks for it,
+below a temporary home on free ports, and is gone afterwards. HEADWATER_TEST_STACK=<home> uses one that runs already
+(its ports by HEADWATER_PORT_BASE), which is handy while a test is written. Downloads are never fetched twice: they stay
+in HEADWATER_DOWNLOADS_DIR, or in the project's own `.headwater/downloads`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headwater.embedded import processes
+from headwater.embedded import stack as embedded
+from headwater.embedded.health import is_free
+from headwater.settings import PORT_DISTANCE, Settings, get_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SHARED_SERVICES = ("postgres", "kafka", "registry", "clickhouse")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """The settings of a running broker, registry, Postgres and ClickHouse. Tests share it: name what you make."""
+    running = os.environ.get("HEADWATER_TEST_STACK")
+    if running:
+        with environment(HEADWATER_HOME=running):
+            yield get_settings()
+        return
+    with temporary_home():
+        try:
+            embedded.up(SHARED_SERVICES, print)
+            yield get_settings()
+        finally:
+            embedded.down(print, wipe=True)
+
+
+@pytest.fixture(scope="session")
+def spark(stack: Settings) -> Iterator[SparkSession]:
+    """A classic local Spark session on the shared stack's lake, in this process."""
+    from headwater.lake.sessions import get_spark
+
+    session = get_spark("tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def own_home() -> Iterator[Settings]:
+    """The settings of a fresh home on free ports, with nothing running; whatever the test starts there is ended."""
+    with temporary_home() as settings:
+        try:
+            yield settings
+        finally:
+            embedded.down(print, wipe=True)
+
+
+@contextmanager
+def temporary_home() -> Iterator[Settings]:
+    """Point this process and its children to a new home. Others may enter it, since Postgres may run as another user."""
+    downloads = get_settings().downloads_dir
+    home = Path(tempfile.mkdtemp(prefix="headwater-test-")).resolve()
+    home.chmod(0o755)
+    try:
+        with environment(
+            HEADWATER_HOME=str(home),
+            HEADWATER_PORT_BASE=str(free_port_base()),
+            HEADWATER_DOWNLOADS_DIR=str(downloads),
+            **{f"HEADWATER_{name.upper()}": None for name in (*PORT_DISTANCE, "spark_remote")},
+        ):
+            yield get_settings()
+            left = processes.belonging(get_settings())
+            assert not left, f"still running after the test: {left}"
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def environment(**values: str | None) -> Iterator[None]:
+    """Set (or, with None, unset) environment variables and read the settings anew; afterwards all is as before."""
+    before = {name: os.environ.get(name) for name in values}
+    try:
+        _set(values)
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    get_settings.cache_clear()
+
+
+def free_port_base() -> int:
+    """A port base all of whose ports are free, below the range from which the system gives out ports of its own."""
+    for base in random.sample(range(22_000, 32_000, 100), 100):
+        if all(is_free(base + distance) for distance in PORT_DISTANCE.values()):
+            return base
+    raise AssertionError("no free ports between 22000 and 32000")
