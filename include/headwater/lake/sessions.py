@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CATALOG = "lake"
+LONGEST_AVRO_VALUE = 32 * 1024 * 1024
+AVRO_LIMITS = (
+    f"-Dorg.apache.avro.limits.string.maxLength={LONGEST_AVRO_VALUE} "
+    f"-Dorg.apache.avro.limits.bytes.maxLength={LONGEST_AVRO_VALUE} "
+    "-Dorg.apache.avro.limits.collectionItems.maxLength=1000000"
+)
+"""A corrupt length in a record must not make Avro allocate gigabytes; what exceeds these counts as undecodable."""
 LAUNCH_ONLY = ("spark.driver.extraClassPath", "spark.driver.extraJavaOptions", "spark.driver.memory", "spark.master")
 """What must be known before the JVM starts, and holds no secret."""
 
@@ -34,7 +41,7 @@ def _engine(settings: Settings) -> dict[str, str]:
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": f"{settings.jars_dir}/*",
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseG1GC -XX:G1PeriodicGCInterval=60000",
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -XX:+UseG1GC -XX:G1PeriodicGCInterval=60000 {AVRO_LIMITS}",
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.ui.enabled": "false",
@@ -81,12 +88,12 @@ def _s3(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in conf.items() if value}
 
 
-def get_spark(app_name: str) -> SparkSession:
-    """A session on the lake: Spark Connect where `spark_remote` is set, else classic. Logs warnings and worse."""
+def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
+    """A session on the lake: Spark Connect where `spark_remote` is set, else (or if asked) classic; logs warnings."""
     from pyspark.sql import SparkSession
 
     settings = get_settings()
-    if settings.spark_remote:
+    if settings.spark_remote and not classic:
         return SparkSession.builder.remote(settings.spark_remote).appName(app_name).getOrCreate()
     from pyspark import SparkConf, SparkContext
 
