@@ -68,7 +68,7 @@ def own_home() -> Iterator[Settings]:
 
 @contextmanager
 def temporary_home() -> Iterator[Settings]:
-    """Point this process and its children to a new home. Others may enter it, since Postgres may run as another user."""
+    """Point this process and its children to a new home, which Postgres's own account may enter too."""
     downloads = get_settings().downloads_dir
     home = Path(tempfile.mkdtemp(prefix="headwater-test-")).resolve()
     home.chmod(0o755)

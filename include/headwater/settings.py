@@ -48,10 +48,14 @@ class Settings(BaseSettings):
     # --- places
     project_dir: Path = Field(default_factory=_default_project_dir, description="The checkout: contracts, DAGs, jobs")
     home: Path = Field(default=Path(".headwater"), description="Data, logs, pids and downloads of the embedded stack")
-    downloads_dir: Path = Field(default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads")
+    downloads_dir: Path = Field(
+        default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads"
+    )
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
     bind_host: str = Field(default=LOOPBACK, description="Address the embedded services listen on")
-    min_free_disk_gb: float = Field(default=2.0, ge=0, description="`headwater up` refuses to start with less than this")
+    min_free_disk_gb: float = Field(
+        default=2.0, ge=0, description="`headwater up` refuses to start with less than this"
+    )
 
     # --- Java: 17 or 21, for Kafka, the registry and Spark
     java_home: Path | None = Field(default=None, description="Use this one; empty: JAVA_HOME, PATH, the usual places")
@@ -68,7 +72,9 @@ class Settings(BaseSettings):
     kafka_ssl_ca_location: str = Field(default="", description="PEM file with the certificate authority")
     kafka_ssl_certificate_location: str = Field(default="", description="PEM file with the client certificate")
     kafka_ssl_key_location: str = Field(default="", description="PEM file with the client key")
-    kafka_topic_partitions: int = Field(default=4, ge=1, description="Partitions of a topic that `contract apply` creates")
+    kafka_topic_partitions: int = Field(
+        default=4, ge=1, description="Partitions of a topic that `contract apply` creates"
+    )
     kafka_replication_factor: int = Field(default=1, ge=1)
 
     # --- schema registry (Confluent's API)

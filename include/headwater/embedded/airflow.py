@@ -102,7 +102,9 @@ def prepare(settings: Settings) -> None:
         check=False,
     )
     if answer.returncode != 0:
-        raise StartFailed(f"`airflow db migrate` failed:\n{answer.stdout[-1500:]}{answer.stderr[-1500:]}", where="airflow")
+        raise StartFailed(
+            f"`airflow db migrate` failed:\n{answer.stdout[-1500:]}{answer.stderr[-1500:]}", where="airflow"
+        )
     _stamp(settings).write_text("")
 
 
@@ -142,7 +144,7 @@ def processes_of(settings: Settings) -> list[ProcessSpec]:
 
 
 def healthy(settings: Settings, name: str, part: str) -> bool:
-    """Whether Airflow's own health answer calls the part healthy, by a heartbeat of this process and not of a former."""
+    """Whether Airflow's health answer calls the part healthy, by a heartbeat of this process and not of a former."""
     body = http_body(f"{url(settings)}/api/v2/monitor/health")
     if body is None:
         return False

@@ -39,14 +39,18 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             findings += check(settings)
         except HeadwaterError as error:
-            findings.append(Finding(check.__name__.strip("_"), "bad", f"{error.where} {error.what}".strip(), error.remedy))
+            findings.append(
+                Finding(check.__name__.strip("_"), "bad", f"{error.where} {error.what}".strip(), error.remedy)
+            )
     return findings
 
 
 def _python(settings: Settings) -> Iterator[Finding]:
     version = sys.version_info[:2]
     good = PYTHONS[0] <= version <= PYTHONS[1]
-    yield Finding("python", "good" if good else "bad", sys.version.split()[0], "" if good else "use Python 3.11 to 3.13")
+    yield Finding(
+        "python", "good" if good else "bad", sys.version.split()[0], "" if good else "use Python 3.11 to 3.13"
+    )
 
 
 def _packages(settings: Settings) -> Iterator[Finding]:
@@ -77,7 +81,9 @@ def _memory(settings: Settings) -> Iterator[Finding]:
     total = psutil.virtual_memory().total / preflight.GB
     few = total < MEMORY_GB
     remedy = "start only what is needed, for example `headwater up kafka registry postgres`" if few else ""
-    yield Finding("memory", "note" if few else "good", f"{total:.0f} GB; the whole stack takes up to {MEMORY_GB}", remedy)
+    yield Finding(
+        "memory", "note" if few else "good", f"{total:.0f} GB; the whole stack takes up to {MEMORY_GB}", remedy
+    )
 
 
 def _downloads(settings: Settings) -> Iterator[Finding]:
@@ -85,7 +91,9 @@ def _downloads(settings: Settings) -> Iterator[Finding]:
     size = sum(file.size for file in missing) / 1e6
     text = f"{len(missing)} of {len(downloads.locked())} files ({size:,.0f} MB) are still to be fetched"
     good = f"all {len(downloads.locked())} files are there, with the hashes of the lock"
-    yield Finding("downloads", "note" if missing else "good", text if missing else good, "`headwater up`" if missing else "")
+    yield Finding(
+        "downloads", "note" if missing else "good", text if missing else good, "`headwater up`" if missing else ""
+    )
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -106,7 +114,9 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         return
     mode = path.stat().st_mode & 0o777
     private = mode == 0o600 and path.stat().st_uid == os.geteuid()
-    yield Finding("secrets", "good" if private else "bad", f"{path}, mode {mode:o}", "" if private else f"chmod 600 {path}")
+    yield Finding(
+        "secrets", "good" if private else "bad", f"{path}, mode {mode:o}", "" if private else f"chmod 600 {path}"
+    )
 
 
 def _processes(settings: Settings) -> Iterator[Finding]:
@@ -116,5 +126,3 @@ def _processes(settings: Settings) -> Iterator[Finding]:
     text = f"orphans of {', '.join(orphans)}" if orphans else f"{len(marked)} of this home, none orphaned"
     remedy = "`headwater up` or `headwater down` clears them away" if orphans else ""
     yield Finding("processes", "note" if orphans else "good", text, remedy)
-
-

@@ -135,7 +135,9 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-def ivy_command(java: Path, work: Path, dependencies: str, groups: Iterable[str], pattern: str, poms: bool) -> list[str]:
+def ivy_command(
+    java: Path, work: Path, dependencies: str, groups: Iterable[str], pattern: str, poms: bool
+) -> list[str]:
     """Write Ivy's two files into `work`; the command that fetches the dependencies into `work/files`."""
     confs = sorted(set(groups))
     (work / "settings.xml").write_text(IVY_SETTINGS.format(poms=str(poms).lower()))
@@ -145,7 +147,15 @@ def ivy_command(java: Path, work: Path, dependencies: str, groups: Iterable[str]
         + "".join(f'<conf name="{conf}"/>' for conf in confs)
         + f"</configurations>\n<dependencies>\n{dependencies}\n</dependencies>\n</ivy-module>\n"
     )
-    command = [str(java), "-jar", str(_ivy_jar()), "-ivy", str(work / "ivy.xml"), "-settings", str(work / "settings.xml")]
+    command = [
+        str(java),
+        "-jar",
+        str(_ivy_jar()),
+        "-ivy",
+        str(work / "ivy.xml"),
+        "-settings",
+        str(work / "settings.xml"),
+    ]
     command += ["-cache", str(work / "cache"), "-confs", *confs, "-types", "jar", "bundle", "tar.gz"]
     return [*command, "-retrieve", f"{work / 'files'}/{pattern}"]
 
@@ -171,9 +181,10 @@ def _run_ivy(work: Path, files: list[Locked], java: Path, progress: Progress) ->
         poms=False,
     )
     progress(0, total)
-    with (work / "ivy.log").open("w") as log, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as ivy:
+    with (
+        (work / "ivy.log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as ivy,
+    ):
         for line in ivy.stdout or ():
             log.write(line)
             came = re.search(r"SUCCESSFUL \] (\S+)#(\S+?);(\S+?)!\S+?\.(jar|tar\.gz)", line)

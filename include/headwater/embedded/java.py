@@ -75,7 +75,7 @@ def candidates(settings: Settings) -> Iterable[Path]:
     if on_path:
         yield Path(on_path).resolve().parent.parent
     for pattern in (*USUAL_PLACES, str(settings.home / "java" / "*")):
-        base = Path(os.path.expanduser(pattern))
+        base = Path(pattern).expanduser()
         anchor = Path(base.anchor)
         yield from sorted(anchor.glob(str(base.relative_to(anchor))))
 

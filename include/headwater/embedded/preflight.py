@@ -38,7 +38,8 @@ def holder(port: int) -> str:
     """Who listens on the port, as far as this user may know."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
+            if listens and connection.pid:
                 with suppress(psutil.Error):
                     return f"pid {connection.pid}, {psutil.Process(connection.pid).name()}"
     return "an unknown process"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -103,7 +104,9 @@ def start(settings: Settings, spec: ProcessSpec) -> Running:
             env=child_environment({**spec.environment, **marks}),
             cwd=spec.directory,
             start_new_session=True,
-            **_as_user(spec.user),
+            user=spec.user,
+            group=group_of(spec.user),
+            extra_groups=[] if spec.user else None,
         )
     _STARTED[child.pid] = child
     process = psutil.Process(child.pid)
@@ -115,13 +118,9 @@ def start(settings: Settings, spec: ProcessSpec) -> Running:
     return Running(spec.name, process)
 
 
-def _as_user(user: str | None) -> dict[str, object]:
-    """Arguments for Popen that drop to another user with that user's group only."""
-    if user is None:
-        return {}
-    import pwd
-
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+def group_of(user: str | None) -> int | None:
+    """The group of another user, for a process that is to run as that user."""
+    return pwd.getpwnam(user).pw_gid if user else None
 
 
 def await_healthy(settings: Settings, spec: ProcessSpec, running: Running, seconds: float | None = None) -> None:

@@ -28,7 +28,8 @@ def _never(settings: Settings) -> bool:
 class ProcessSpec:
     """One operating-system process: how it starts, and when it may be called healthy.
 
-    `healthy` is the service's own health check; it answers False, and never raises, as long as the process does not serve.
+    `healthy` is the service's own health check; it answers False as long as the process does not serve, and raises
+    only where waiting cannot help.
     """
 
     name: str

@@ -18,7 +18,9 @@ def named(names: Iterable[str]) -> list[Service]:
     wanted = set(names) or set(SERVICES)
     unknown = wanted - set(SERVICES)
     if unknown:
-        raise ConfigurationError(f"no such service: {', '.join(sorted(unknown))}", remedy=f"one of {', '.join(SERVICES)}")
+        raise ConfigurationError(
+            f"no such service: {', '.join(sorted(unknown))}", remedy=f"one of {', '.join(SERVICES)}"
+        )
     while True:
         needed = {need for name in wanted for need in SERVICES[name].needs} - wanted
         if not needed:

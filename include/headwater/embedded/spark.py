@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from headwater.embedded.health import listens
 from headwater.embedded.java import executable
@@ -74,6 +75,7 @@ def healthy(settings: Settings) -> bool:
     import grpc
     from pyspark.sql.connect.proto import AnalyzePlanRequest, SparkConnectServiceStub, UserContext
 
+    ask: Any = SparkConnectServiceStub
     request = AnalyzePlanRequest(
         session_id=HEALTH_SESSION,
         user_context=UserContext(user_id="health"),
@@ -81,7 +83,7 @@ def healthy(settings: Settings) -> bool:
     )
     with grpc.insecure_channel(f"{LOOPBACK}:{settings.spark_connect_port}") as channel:
         try:
-            answer = SparkConnectServiceStub(channel).AnalyzePlan(request, timeout=5)
+            answer = ask(channel).AnalyzePlan(request, timeout=5)
         except grpc.RpcError:
             return False
     return bool(answer.spark_version.version)

@@ -28,9 +28,7 @@ MUTE_SECONDS = 20.0
 """How long a process that runs but does not answer may go on before it is started anew."""
 
 
-def up(
-    names: Iterable[str], report: Report, fetched: downloads.Progress = lambda done, total: None
-) -> list[Service]:
+def up(names: Iterable[str], report: Report, fetched: downloads.Progress = lambda done, total: None) -> list[Service]:
     """Have these services (all, when none is named) running and healthy, with what they need; the services that are.
 
     Raises a HeadwaterError that says what is wrong and what to do; what was started stays, and the next `up` goes on.

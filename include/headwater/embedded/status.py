@@ -19,7 +19,7 @@ from headwater.settings import Settings
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One process: `state` is healthy, mute (runs, but does not answer) or stopped; bytes are those of it and its children."""
+    """One process: `state` is healthy, mute (runs, but does not answer) or stopped; bytes include its children."""
 
     name: str
     state: str

@@ -23,6 +23,8 @@ AVRO_LIMITS = (
     "-Dorg.apache.avro.limits.collectionItems.maxLength=1000000"
 )
 """A corrupt length in a record must not make Avro allocate gigabytes; what exceeds these counts as undecodable."""
+HEAP_BACK = "-XX:+UseG1GC -XX:G1PeriodicGCInterval=60000"
+"""An idle JVM gives memory back to the system each minute."""
 LAUNCH_ONLY = ("spark.driver.extraClassPath", "spark.driver.extraJavaOptions", "spark.driver.memory", "spark.master")
 """What must be known before the JVM starts, and holds no secret."""
 
@@ -37,11 +39,16 @@ def spark_conf() -> dict[str, str]:
 
 
 def _engine(settings: Settings) -> dict[str, str]:
+    jars = sorted(settings.jars_dir.glob("*.jar"))
+    # ClickHouse's driver carries a mangled copy of a class of RoaringBitmap: in front of Spark's own it breaks MERGE.
+    # As `spark.jars` it comes behind.
+    behind = [jar for jar in jars if jar.name.startswith("clickhouse-")]
     return {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraClassPath": f"{settings.jars_dir}/*",
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -XX:+UseG1GC -XX:G1PeriodicGCInterval=60000 {AVRO_LIMITS}",
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars if jar not in behind),
+        "spark.jars": ",".join(str(jar) for jar in behind),
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC {HEAP_BACK} {AVRO_LIMITS}",
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.ui.enabled": "false",
