@@ -1,0 +1,112 @@
+"""From bronze's columns to silver's, row by row: cleanse, type, derive, judge. All of it comes from the contract.
+
+Text is trimmed and an empty text becomes null; a column bronze does not have yet is null; derived columns are
+computed in the contract's order; the error rules a row breaks are listed by name in `_rule`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+
+from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC
+from headwater.contracts.model import Column, Dataset, Kind, RowRule, Severity
+from headwater.contracts.types import Primitive
+
+SPACE = r"' \t\r\n'"
+IS_DELETED = "_is_deleted"
+POSITION = {Kind.STREAM: (OFFSET, PARTITION), Kind.TABLE: (INGESTED_AT,), Kind.FILES: (INGESTED_AT,)}
+"""What decides between two rows that the contract's order leaves equal."""
+
+
+def conform(bronze: DataFrame, dataset: Dataset) -> DataFrame:
+    """Bronze rows as silver's: the contract's columns, bronze's provenance, `_is_deleted` and `_rule`.
+
+    Rows that could not be read (`_error`) are left out.
+    """
+    readable = bronze.where(f"{ERROR} IS NULL") if dataset.kind is Kind.STREAM else bronze
+    provenance = [f"`{name}`" for name in readable.columns if name.startswith("_")]
+    own = [_cleansed(column, readable.columns) for column in dataset.source_columns]
+    deleted = "_operation = 'delete'" if dataset.kind is Kind.TABLE else "false"
+    frame = readable.selectExpr(*own, *provenance, f"{deleted} AS {IS_DELETED}")
+    for column in dataset.columns:
+        if column.derived is not None:
+            frame = frame.selectExpr("*", f"{_typed(f'({column.derived})', column)} AS `{column.name}`")
+    return frame.selectExpr("*", f"{_broken_rules(dataset)} AS {RULE.name}")
+
+
+def highest_attempts(conformed: DataFrame) -> DataFrame:
+    """Of the rows from one place (topic, partition, offset) the one with the highest `_attempt`."""
+    place = f"{TOPIC}, {PARTITION}, {OFFSET}"
+    return first_of(conformed, place, f"{ATTEMPT} DESC")
+
+
+def newest_per_key(conformed: DataFrame, dataset: Dataset) -> DataFrame:
+    """Of the rows of a key the newest, as the contract orders them, then by position."""
+    return first_of(conformed, ", ".join(quoted(dataset.primary_key)), newest_first(dataset))
+
+
+def first_of(frame: DataFrame, partition: str, order: str) -> DataFrame:
+    """The first row by `order` (a SQL list) of each combination of `partition` (a SQL list)."""
+    ranked = frame.selectExpr("*", f"row_number() OVER (PARTITION BY {partition} ORDER BY {order}) AS _rank")
+    return ranked.where("_rank = 1").drop("_rank")
+
+
+def order_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Silver's columns that decide which row of a key is newer, most significant first."""
+    return tuple(dict.fromkeys((*dataset.order_by_newest, *POSITION[dataset.kind])))
+
+
+def newest_first(dataset: Dataset) -> str:
+    """A SQL ORDER BY list over bronze's rows with the newest first; of one place the highest attempt."""
+    columns = order_columns(dataset) + ((ATTEMPT,) if dataset.kind is Kind.STREAM else ())
+    return ", ".join(f"{name} DESC NULLS LAST" for name in quoted(columns))
+
+
+def order_struct(dataset: Dataset, alias: str = "") -> str:
+    """A SQL struct that compares as the order of newness does (nulls smallest)."""
+    prefix = f"{alias}." if alias else ""
+    return "struct(" + ", ".join(f"{prefix}{name}" for name in quoted(order_columns(dataset))) + ")"
+
+
+def quoted(names: Sequence[str]) -> list[str]:
+    """Names in back-ticks."""
+    return [f"`{name}`" for name in names]
+
+
+def error_rules(dataset: Dataset) -> tuple[RowRule, ...]:
+    """The rules whose breach keeps a row out of silver: the contract's, and that a key is never null."""
+    declared = tuple(r for r in dataset.row_rules if r.severity is Severity.ERROR)
+    held = {r.column for r in declared if r.check == "required"}
+    keys = (RowRule(f"{k}_required", f"`{k}` IS NOT NULL", k, check="required") for k in dataset.primary_key)
+    return declared + tuple(rule for rule in keys if rule.column not in held)
+
+
+def _cleansed(column: Column, present: Sequence[str]) -> str:
+    if column.name not in present:
+        return f"{_typed('null', column)} AS `{column.name}`"
+    value = f"`{column.name}`"
+    if column.type is Primitive.STRING:
+        value = f"nullif(trim(BOTH {SPACE} FROM {value}), '')"
+    return f"{_typed(value, column)} AS `{column.name}`"
+
+
+def _typed(expression: str, column: Column) -> str:
+    return f"cast({expression} AS {spark_type(column)})"
+
+
+def spark_type(column: Column) -> str:
+    """The column's type in Spark SQL (a UUID is text there)."""
+    return str(column.type).replace("uuid", "string")
+
+
+def _broken_rules(dataset: Dataset) -> str:
+    """Names of the broken rules as an array. What a delete says of the row is its last value, long since judged."""
+    checks = [
+        f"CASE WHEN NOT coalesce(({rule.expression}), false) THEN '{rule.name}' END" for rule in error_rules(dataset)
+    ]
+    if not checks:
+        return "cast(array() AS array<string>)"
+    broken = f"array_compact(array({', '.join(checks)}))"
+    return f"if({IS_DELETED}, cast(array() AS array<string>), {broken})"

@@ -1,0 +1,212 @@
+"""Silver of one dataset, from its contract alone: one row per key (or its versions), cleansed, judged, typed.
+
+The build reads what was appended to bronze since the snapshot named in silver's own summary, and commits the result
+with the new position in the same snapshot; run again, it finds nothing to do. Order of commits: the refused rows
+first, then silver (see `refusals`). Cost follows the batch: MERGE opens only files that can hold its keys.
+
+Whoever writes silver holds its lock; a first load into an empty table is a plain append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.contracts.layers import RULE, silver_columns
+from headwater.contracts.model import Dataset
+from headwater.lake import commits, merge
+from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
+from headwater.lake.bounds import Bounds
+from headwater.lake.commits import CATALOG
+from headwater.lake.conform import conform, highest_attempts, newest_per_key, quoted
+from headwater.lake.history import timeline, with_gone
+from headwater.lake.locks import table_lock
+from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
+from headwater.lake.snapshots import ancestry, head_id, inputs_read, properties_of, row_count
+
+PERSIST_AT_MOST = 2_000_000
+"""Rows of a batch that are kept between the steps; a larger batch is cheaper to read again than to spill."""
+
+ACCEPTED_ROW = f"size({RULE.name}) = 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The names `<namespace>.<table>` of a dataset, and the tables as they are when the build begins."""
+
+    dataset: Dataset
+    bronze: Table
+    silver: Table
+    refused: Table
+
+    @classmethod
+    def load(cls, catalog: Catalog, dataset: Dataset) -> Tables:
+        """The three tables; `contract apply` has made them."""
+        names = (f"bronze.{dataset.name}", f"silver.{dataset.name}", refused_name(dataset))
+        return cls(dataset, *(catalog.load_table(name) for name in names))
+
+    @property
+    def input_name(self) -> str:
+        """The input's name in summaries."""
+        return f"bronze.{self.dataset.name}"
+
+    @property
+    def name(self) -> str:
+        """Silver's name."""
+        return f"silver.{self.dataset.name}"
+
+
+def build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
+    """Bring silver up to bronze's newest snapshot; returns what was read, written and opened."""
+    with table_lock(f"silver.{dataset.name}", purpose="build"):
+        return _build(spark, catalog, dataset)
+
+
+def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
+    tables = Tables.load(catalog, dataset)
+    position = inputs_read(tables.silver).get(tables.input_name)
+    batch = read_batch(spark, dataset, tables.bronze, tables.silver, position)
+    if batch is None:
+        return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
+    with judged(batch, dataset) as (rows, summary):
+        properties = position_properties(tables.bronze, tables.input_name, batch.end)
+        refused = _write_refused(spark, catalog, tables, batch, rows, summary, properties)
+        written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
+    read = {"dataset": dataset.name, "from": batch.origin, "rows_read": summary.rows, "rows_refused": summary.refused}
+    return read | {"refused_snapshot_id": refused} | written
+
+
+@contextmanager
+def judged(batch: Batch, dataset: Dataset) -> Iterator[tuple[DataFrame, Summary]]:
+    """The batch's rows in silver's shape with the rules they break, kept while in use, and what they amount to."""
+    rows = conform(batch.frame, dataset)
+    keep = batch.rows <= PERSIST_AT_MOST
+    if keep:
+        rows.persist()
+    try:
+        summary = summarize(rows, dataset)
+        yield (highest_attempts(rows) if summary.highest_attempt > 0 else rows), summary
+    finally:
+        if keep:
+            rows.unpersist()
+
+
+def _write_refused(
+    spark: SparkSession,
+    catalog: Catalog,
+    tables: Tables,
+    batch: Batch,
+    rows: DataFrame,
+    summary: Summary,
+    properties: Mapping[str, str],
+) -> int | None:
+    """List the batch's refused rows, but for those that an interrupted run has listed; returns the snapshot."""
+    dataset, name = tables.dataset, refused_name(tables.dataset)
+    if summary.refused == 0:
+        return None
+    ahead = inputs_read(tables.refused).get(tables.input_name)
+    if ahead is None or (batch.origin == "snapshots" and not _lies_in(tables.bronze, ahead, batch)):
+        return commits.append(catalog, refused_rows(rows, dataset), name, properties).snapshot_id
+    # An interrupted run, or a batch that may hold rows of earlier ones: what is listed already must be recognised.
+    view = f"judged_{dataset.name}"
+    refused_rows(one_per_place(rows, dataset), dataset).createOrReplaceTempView(view)
+    try:
+        sql = restate_refused(dataset, f"{commits.CATALOG}.{name}", view)
+        return commits.execute(catalog, spark, name, sql, properties).snapshot_id
+    finally:
+        spark.catalog.dropTempView(view)
+
+
+def _lies_in(bronze: Table, snapshot_id: int, batch: Batch) -> bool:
+    """Whether the refused table's position is one of the snapshots that this batch reads."""
+    for snapshot in ancestry(bronze, start=batch.end):
+        if snapshot.snapshot_id == batch.start:
+            return False
+        if snapshot.snapshot_id == snapshot_id:
+            return True
+    return False
+
+
+def _write(
+    spark: SparkSession,
+    catalog: Catalog,
+    tables: Tables,
+    accepted: DataFrame,
+    summary: Summary,
+    properties: Mapping[str, str],
+) -> dict[str, Any]:
+    dataset = tables.dataset
+    if dataset.history:
+        return _write_history(spark, catalog, tables, accepted, summary, properties)
+    rows = newest_per_key(accepted, dataset).selectExpr(*silver_names(dataset))
+    if not row_count(tables.silver):
+        return measured(commits.append(catalog, rows, tables.name, properties), "append", Bounds(()), None)
+    return run_merge(spark, catalog, tables, rows, merge.upsert, summary.bounds, properties)
+
+
+def _write_history(
+    spark: SparkSession,
+    catalog: Catalog,
+    tables: Tables,
+    accepted: DataFrame,
+    summary: Summary,
+    properties: Mapping[str, str],
+) -> dict[str, Any]:
+    dataset = tables.dataset
+    names = [n for n in silver_names(dataset) if n.strip("`") in accepted.columns]
+    events = accepted.selectExpr(*names)
+    if not row_count(tables.silver):
+        rows = timeline(events, dataset)
+        return measured(commits.append(catalog, rows, tables.name, properties), "append", Bounds(()), None)
+    known = spark.table(f"{CATALOG}.{tables.name}").where(summary.bounds.to_sql(tables.silver.name()[-1]))
+    known = known.join(events.select(*dataset.primary_key).distinct(), on=list(dataset.primary_key), how="left_semi")
+    new = timeline(known.selectExpr(*names).unionByName(events), dataset)
+    return run_merge(spark, catalog, tables, with_gone(new, known, dataset), merge.versions, summary.bounds, properties)
+
+
+def run_merge(
+    spark: SparkSession,
+    catalog: Catalog,
+    tables: Tables,
+    rows: DataFrame,
+    statement: Any,
+    bounds: Bounds,
+    properties: Mapping[str, str],
+) -> dict[str, Any]:
+    """MERGE `rows` into silver by one of the statements of `merge`."""
+    view = f"batch_{tables.dataset.name}"
+    rows.createOrReplaceTempView(view)
+    try:
+        sql = statement(tables.dataset, f"{CATALOG}.{tables.name}", view, bounds)
+        snapshot = commits.execute(catalog, spark, tables.name, sql, properties)
+    finally:
+        spark.catalog.dropTempView(view)
+    return measured(snapshot, "merge", bounds, tables.silver)
+
+
+def silver_names(dataset: Dataset) -> list[str]:
+    """Silver's columns, quoted."""
+    return quoted([c.name for c in silver_columns(dataset)])
+
+
+def measured(snapshot: Any, mode: str, bounds: Bounds, before: Table | None) -> dict[str, Any]:
+    """What a commit did, by its summary, and how much of the table it had to open."""
+    told = properties_of(snapshot)
+    files, size = (0, 0) if before is None else bounds.files(before)
+    return {
+        "mode": mode,
+        "snapshot_id": snapshot.snapshot_id,
+        "rows": int(told.get("added-records", 0)),
+        "rows_deleted": int(told.get("added-position-deletes", 0)),
+        "files_written": int(told.get("added-data-files", 0)) + int(told.get("added-delete-files", 0)),
+        "bytes_written": int(told.get("added-files-size", 0)),
+        "files_opened": files,
+        "bytes_opened": size,
+        "files_total": int(told.get("total-data-files", 0)),
+    }
