@@ -150,6 +150,3 @@ def _library(document: Document, at: NodePath, check: dict[str, Any], column: st
     for name in arguments.get("properties") or []:
         if name not in _known_columns(document):
             yield document.error(at, f"there is no column '{name}'", "name a column of the dataset")
-
-
-

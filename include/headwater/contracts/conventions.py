@@ -92,7 +92,9 @@ def _header(document: Document) -> Errors:
         remedy = "lower case letters, digits and _, the same in both"
         yield document.error(("schema", 0, "name"), f"the dataset is named '{name}' and its file '{stem}'", remedy)
     if data.get("domain") != folder:
-        yield document.error(("domain",), f"domain is '{data.get('domain')}' and the folder '{folder}'", "make them one")
+        yield document.error(
+            ("domain",), f"domain is '{data.get('domain')}' and the folder '{folder}'", "make them one"
+        )
     if data["id"] != f"{folder}.{name}":
         yield document.error(("id",), f"id is '{data['id']}'", f"write `id: {folder}.{name}`")
     if not SEMVER.fullmatch(data["version"]):
@@ -103,7 +105,9 @@ def _header(document: Document) -> Errors:
         yield document.error(("team",), "team.name is missing", "name the owner")
     if schema.get("physicalType") not in KIND_OF:
         at = ("schema", 0, "physicalType")
-        yield document.error(at, f"physicalType '{schema.get('physicalType')}' of a dataset", f"one of {', '.join(KIND_OF)}")
+        yield document.error(
+            at, f"physicalType '{schema.get('physicalType')}' of a dataset", f"one of {', '.join(KIND_OF)}"
+        )
     if not schema.get("properties"):
         yield document.error(("schema", 0), "the dataset has no columns", "list them under `properties`")
 
@@ -173,10 +177,14 @@ def column_names(document: Document) -> set[str]:
 def _keys(document: Document) -> Errors:
     keys = [(at, c) for at, c in columns(document) if c.get("primaryKey")]
     if not keys:
-        yield document.error(("schema", 0), "the dataset has no primary key", "mark its columns with `primaryKey: true`")
+        yield document.error(
+            ("schema", 0), "the dataset has no primary key", "mark its columns with `primaryKey: true`"
+        )
     positions = [c.get("primaryKeyPosition", -1) for _, c in keys]
     if keys and positions != list(range(1, len(keys) + 1)):
-        yield document.error(keys[0][0], "primaryKeyPosition must count 1, 2, … in the order of the columns", f"found {positions}")
+        yield document.error(
+            keys[0][0], "primaryKeyPosition must count 1, 2, … in the order of the columns", f"found {positions}"
+        )
     for at, column in keys:
         if not column.get("required") and not column.get("transformLogic"):
             yield document.error(at, f"key column '{column['name']}' is not required", "add `required: true`")
@@ -201,7 +209,9 @@ def _column(document: Document) -> Errors:
             yield document.error((*at, "transformLogic"), "the SQL file of a model is its logic", "remove it here")
         if (classification := column.get("classification", "internal")) not in CLASSIFICATIONS:
             known = ", ".join(sorted(CLASSIFICATIONS))
-            yield document.error((*at, "classification"), f"unknown classification '{classification}'", f"one of {known}")
+            yield document.error(
+                (*at, "classification"), f"unknown classification '{classification}'", f"one of {known}"
+            )
         transform = custom(column).get("partitionTransform", "identity")
         if transform not in PARTITION_TRANSFORMS:
             known = ", ".join(sorted(PARTITION_TRANSFORMS))
@@ -232,7 +242,9 @@ def _sla(document: Document) -> Errors:
     for i, sla in enumerate(document.data.get("slaProperties") or []):
         at: NodePath = ("slaProperties", i)
         if sla["property"] not in SLA_PROPERTIES:
-            yield document.error(at, f"unknown slaProperty '{sla['property']}'", f"one of {', '.join(sorted(SLA_PROPERTIES))}")
+            yield document.error(
+                at, f"unknown slaProperty '{sla['property']}'", f"one of {', '.join(sorted(SLA_PROPERTIES))}"
+            )
         elif sla.get("unit") not in TIME_UNITS or type(sla["value"]) not in (int, float) or sla["value"] <= 0:
             yield document.error(at, "value and unit are no duration", f"units are {', '.join(TIME_UNITS)}")
         elif sla["property"] == "retention" and sla.get("element") not in RETENTION_ELEMENTS:

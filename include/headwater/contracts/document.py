@@ -51,7 +51,9 @@ def read_document(path: Path) -> Document:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "not YAML").splitlines()[0]
-        raise ContractError(f"not valid YAML: {problem}", where=f"{path}:{line}", remedy="correct the syntax") from error
+        raise ContractError(
+            f"not valid YAML: {problem}", where=f"{path}:{line}", remedy="correct the syntax"
+        ) from error
     if not isinstance(node, Mapping):
         raise ContractError("the file is no mapping", where=f"{path}:1", remedy="begin with `apiVersion: v3.2.0`")
     return Document(path=path, data=_plain(node), _node=node)

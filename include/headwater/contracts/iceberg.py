@@ -32,7 +32,14 @@ from pyiceberg.types import (
 )
 
 from headwater.contracts import model
-from headwater.contracts.layers import INGESTED_AT, bronze_columns, columns_of, gold_columns, silver_columns, table_names
+from headwater.contracts.layers import (
+    INGESTED_AT,
+    bronze_columns,
+    columns_of,
+    gold_columns,
+    silver_columns,
+    table_names,
+)
 from headwater.contracts.model import Column, Dataset
 from headwater.contracts.types import Array, DataType, Decimal, Map, Primitive
 from headwater.errors import ContractError
@@ -254,7 +261,10 @@ def can_promote(old: IcebergType, new: IcebergType) -> bool:
 
 def _check_partitions(table: Table, dataset: Dataset, name: str) -> None:
     schema = table.schema()
-    wanted = [(f.source_id, str(f.transform)) for f in partition_spec(dataset, name, _spec_schema(table, dataset, name)).fields]
+    wanted = [
+        (f.source_id, str(f.transform))
+        for f in partition_spec(dataset, name, _spec_schema(table, dataset, name)).fields
+    ]
     current = [(f.source_id, str(f.transform)) for f in table.spec().fields]
     if wanted != current:
         there = ", ".join(f"{f.transform}({schema.find_column_name(f.source_id)})" for f in table.spec().fields)
@@ -275,4 +285,6 @@ def _changed_properties(table: Table, dataset: Dataset, name: str) -> dict[str, 
 
 
 def _refuse(dataset: Dataset, what: str) -> ContractError:
-    return ContractError(what, where=str(dataset.path), remedy="undo the change, or declare a new dataset and move the data")
+    return ContractError(
+        what, where=str(dataset.path), remedy="undo the change, or declare a new dataset and move the data"
+    )

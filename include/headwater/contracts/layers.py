@@ -120,5 +120,7 @@ def columns_of(dataset: Dataset, table: str) -> tuple[Column, ...]:
 
 def _source_kind(dataset: Dataset) -> Kind:
     if dataset.kind is Kind.MODEL:
-        raise ContractError(f"{dataset.name} is a gold model: it has neither bronze nor silver", where=str(dataset.path))
+        raise ContractError(
+            f"{dataset.name} is a gold model: it has neither bronze nor silver", where=str(dataset.path)
+        )
     return dataset.kind

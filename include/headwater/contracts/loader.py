@@ -77,7 +77,9 @@ def load_contracts(directory: Path | None = None) -> Catalogue:
             continue
         if dataset.name in datasets:
             other = datasets[dataset.name].path
-            errors.append(ContractError(f"dataset {dataset.name} is also in {other}", where=str(path), remedy="rename one"))
+            errors.append(
+                ContractError(f"dataset {dataset.name} is also in {other}", where=str(path), remedy="rename one")
+            )
         datasets[dataset.name] = dataset
     if not errors:
         errors = [e for d in datasets.values() for e in _reference_errors(d, datasets)]
@@ -202,9 +204,7 @@ def _source_name(contract: OpenDataContractStandard, schema: SchemaObject, kind:
 
 
 def _partitions(schema: SchemaObject) -> tuple[PartitionField, ...]:
-    parts = sorted(
-        (c for c in schema.properties or [] if c.partitioned), key=lambda c: c.partitionKeyPosition or 0
-    )
+    parts = sorted((c for c in schema.properties or [] if c.partitioned), key=lambda c: c.partitionKeyPosition or 0)
     return tuple(PartitionField(str(c.name), _custom(c).get("partitionTransform", "identity")) for c in parts)
 
 
@@ -277,7 +277,9 @@ def _reference_errors(dataset: Dataset, known: dict[str, Dataset]) -> Iterable[C
             table, _, name = target.partition(".")
             if table not in known or not _has_column(known[table], name):
                 at = ("schema", 0, "properties", own[column.name])
-                yield document.error(at, f"'{column.name}' refers to '{target}', which is not there", "correct the name")
+                yield document.error(
+                    at, f"'{column.name}' refers to '{target}', which is not there", "correct the name"
+                )
 
 
 def _has_column(dataset: Dataset, name: str) -> bool:

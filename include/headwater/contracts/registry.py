@@ -58,7 +58,9 @@ class RegistryClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -70,12 +72,16 @@ class RegistryClient:
 
         Raises `IncompatibleSchemaError` where the subject's compatibility forbids it.
         """
-        answer = self._call("POST", f"/subjects/{subject}/versions", {"schema": json.dumps(schema)}, f"subject {subject}")
+        answer = self._call(
+            "POST", f"/subjects/{subject}/versions", {"schema": json.dumps(schema)}, f"subject {subject}"
+        )
         return int(answer["id"])
 
     def lookup(self, subject: str, schema: dict[str, Any]) -> int:
         """The id of a schema that is registered under the subject. Raises `SchemaNotFoundError`."""
-        return int(self._call("POST", f"/subjects/{subject}", {"schema": json.dumps(schema)}, f"subject {subject}")["id"])
+        return int(
+            self._call("POST", f"/subjects/{subject}", {"schema": json.dumps(schema)}, f"subject {subject}")["id"]
+        )
 
     def schema_by_id(self, schema_id: int) -> Any:
         """The schema of that id. Raises `SchemaNotFoundError`."""
@@ -84,7 +90,9 @@ class RegistryClient:
     def versions(self, subject: str) -> list[int]:
         """Version numbers of a subject, in order; empty for a subject that is not there."""
         try:
-            return sorted(int(v) for v in self._call("GET", f"/subjects/{subject}/versions", None, f"subject {subject}"))
+            return sorted(
+                int(v) for v in self._call("GET", f"/subjects/{subject}/versions", None, f"subject {subject}")
+            )
         except SchemaNotFoundError:
             return []
 
@@ -130,7 +138,9 @@ class RegistryClient:
             return response.json()
         except json.JSONDecodeError as error:
             raise RegistryRefusedError(
-                "the answer is not JSON", where=f"{self._url}, {where}", remedy="does HEADWATER_REGISTRY_URL end in the API's path?"
+                "the answer is not JSON",
+                where=f"{self._url}, {where}",
+                remedy="does HEADWATER_REGISTRY_URL end in the API's path?",
             ) from error
 
     def _error(self, response: httpx.Response, where: str) -> HeadwaterError:

@@ -41,7 +41,9 @@ SERVER_PROPERTIES: dict[str, type] = {"engine": str, "orderBy": list, "partition
 def standard_errors(document: Document) -> list[ContractError]:
     """What the standard and its JSON schema object to, by line; empty where nothing."""
     if document.data.get("apiVersion") != API_VERSION:
-        return [document.error(("apiVersion",), f"apiVersion must be {API_VERSION}", f"write `apiVersion: {API_VERSION}`")]
+        return [
+            document.error(("apiVersion",), f"apiVersion must be {API_VERSION}", f"write `apiVersion: {API_VERSION}`")
+        ]
     untyped = list(_columns_without_logical_type(document))
     if untyped:  # without it every branch of the JSON schema applies at once and its messages mislead
         return untyped
@@ -121,5 +123,7 @@ def _judge(document: Document, at: NodePath, holder: dict[str, Any], known: dict
         elif name in seen:
             yield document.error(place, f"custom property '{name}' is given twice", "keep one")
         elif type(value) is not known[name]:
-            yield document.error(place, f"custom property '{name}' must be a {known[name].__name__}", "correct its value")
+            yield document.error(
+                place, f"custom property '{name}' must be a {known[name].__name__}", "correct its value"
+            )
         seen.add(name)

@@ -1,0 +1,150 @@
+"""`headwater contract check|generate|plan|apply`: from the contracts to what the platform runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from headwater.contracts import deploy
+from headwater.contracts.deploy import Change, Target
+from headwater.contracts.graph import pipeline_graph, render_graph
+from headwater.contracts.loader import ContractErrors, load_contracts
+from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.releases import next_release, release
+from headwater.errors import ContractError
+from headwater.settings import Settings, get_settings
+
+app = typer.Typer(no_args_is_help=True, help="Check, plan, apply and generate from the contracts.")
+
+Names = Annotated[list[str] | None, typer.Argument(help="Datasets; all where none is named.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Targets = Annotated[list[Target] | None, typer.Option("--target", help="Only this target (repeatable).")]
+
+
+@app.command()
+def check(names: Names = None, as_json: Json = False) -> None:
+    """Judge all contracts, their released schemas and what was generated; exit 1 where something is wrong."""
+    settings = get_settings()
+    errors = _faults(settings, names)
+    if as_json:
+        typer.echo(json.dumps({"errors": [_error_json(e) for e in errors]}))
+    for error in errors if not as_json else ():
+        typer.secho("error: ", fg="red", nl=False, err=True)
+        typer.echo(str(error), err=True)
+    if errors:
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo(f"{len(_chosen(names))} contracts are in order")
+
+
+def _faults(settings: Settings, names: list[str] | None) -> list[ContractError]:
+    """Every fault: of the contracts, then (where they load) of releases and generated files."""
+    try:
+        datasets = _chosen(names)
+    except ContractErrors as several:
+        return several.errors
+    except ContractError as error:
+        return [error]
+    found = [fault for d in datasets if d.kind is Kind.STREAM for fault in _release_faults(settings, d)]
+    try:
+        if _graph_text(settings) != _graph_now(settings):
+            what = "the datasets' graph is not what the contracts say"
+            found.append(ContractError(what, where="dags/graph.py", remedy="run `headwater contract generate`"))
+    except ContractError as error:
+        found.append(error)
+    return found
+
+
+def _release_faults(settings: Settings, dataset: Dataset) -> list[ContractError]:
+    try:
+        new = next_release(dataset, settings.avro_dir)
+    except ContractError as error:
+        return [error]
+    if new is None:
+        return []
+    what = f"the contract has a schema that was not released (it would be v{new.version})"
+    return [ContractError(what, where=str(dataset.path), remedy="run `headwater contract generate`")]
+
+
+@app.command()
+def generate(names: Names = None, as_json: Json = False) -> None:
+    """Release changed schemas as schemas/avro/<dataset>/v<N>.avsc, and write dags/graph.py. Repeating changes nothing."""
+    settings = get_settings()
+    streams = [d for d in _chosen(names) if d.kind is Kind.STREAM]
+    for dataset in streams:  # all or none: a refused one must not leave the others released
+        next_release(dataset, settings.avro_dir)
+    written = [str(new.path) for d in streams if (new := release(d, settings.avro_dir))]
+    text = _graph_text(settings)
+    if text != _graph_now(settings):
+        (settings.project_dir / "dags" / "graph.py").write_text(text, encoding="utf-8")
+        written.append(str(settings.project_dir / "dags" / "graph.py"))
+    if as_json:
+        typer.echo(json.dumps({"written": written}))
+        return
+    for path in written:
+        typer.echo(f"written {path}")
+    if not written:
+        typer.echo("nothing to write: all is as the contracts say")
+
+
+def _graph_text(settings: Settings) -> str:
+    return render_graph(pipeline_graph(load_contracts(settings.contracts_dir), settings.gold_models_dir))
+
+
+def _graph_now(settings: Settings) -> str:
+    path = settings.project_dir / "dags" / "graph.py"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+@app.command()
+def plan(names: Names = None, target: Targets = None, as_json: Json = False) -> None:
+    """Say what `apply` would change; it changes nothing."""
+    changes = deploy.plan(get_settings(), _chosen(names), target or tuple(Target))
+    _print(changes, as_json, "would change", "nothing to change")
+
+
+@app.command()
+def apply(
+    names: Names = None,
+    target: Targets = None,
+    allow_destructive: Annotated[bool, typer.Option(help="Also do what loses data in the warehouse.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring topics, subjects, lake tables and warehouse tables up to the contracts. Repeating changes nothing."""
+    chosen = target or tuple(Target)
+    done = deploy.apply(get_settings(), _chosen(names), chosen, allow_destructive=allow_destructive)
+    changes = []
+    for change in done:
+        changes.append(change)
+        if not as_json:
+            typer.echo(_line(change))
+    if as_json:
+        _print(changes, as_json, "changed", "")
+    else:
+        typer.echo(f"{len(changes)} changed" if changes else "nothing to change")
+
+
+def _chosen(names: list[str] | None) -> list[Dataset]:
+    catalogue = load_contracts()
+    return [catalogue.get(n) for n in names] if names else [d for _, d in sorted(catalogue.datasets.items())]
+
+
+def _print(changes: list[Change], as_json: bool, verb: str, nothing: str) -> None:
+    if as_json:
+        typer.echo(json.dumps({"changes": [c.as_json() for c in changes]}))
+        return
+    for change in changes:
+        typer.echo(_line(change))
+    typer.echo(f"{len(changes)} {verb}" if changes else nothing)
+
+
+def _line(change: Change) -> str:
+    first, *more = change.what.splitlines()
+    mark = " (destroys)" if change.destroys else ""
+    return f"{change.target:<9} {change.dataset:<24} {first}{' …' if more else ''}{mark}"
+
+
+def _error_json(error: ContractError) -> dict[str, str]:
+    return {"where": error.where, "what": error.what, "remedy": error.remedy}
