@@ -1,0 +1,11 @@
+SELECT
+    sale_date,
+    store_id,
+    hour(transaction_timestamp) AS hour_of_day,
+    count(DISTINCT basket_id) AS baskets,
+    count(DISTINCT household_id) AS households,
+    count(*) AS sales_lines,
+    sum(quantity) AS quantity,
+    sum(sales_value) AS sales_value
+FROM gold.fct_sales
+GROUP BY sale_date, store_id, hour_of_day
