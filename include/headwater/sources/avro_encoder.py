@@ -62,7 +62,11 @@ class AvroEncoder:
         return [f.name for f in self._fields]
 
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
-        """The records of a batch, one framed value per row. Columns are taken by name; further ones are ignored."""
+        """The records of a batch, one framed value per row. Columns are taken by name.
+
+        Further columns are ignored; an optional field without a column is written as null. Raises `EncodingError` for
+        a required field without a column or with a null in it.
+        """
         if batch.num_rows == 0:
             return []
         parts = [self._encode_field(field, batch) for field in self._fields]
@@ -92,6 +96,12 @@ class AvroEncoder:
 
     @staticmethod
     def _encode_field(field: _Field, batch: pa.RecordBatch) -> tuple[Bytes, Lengths]:
+        if field.name not in batch.schema.names:
+            # A newer version than the source knows: its added field is optional, or it would not be compatible.
+            if field.null_index is None:
+                raise EncodingError(f"the batch has no column '{field.name}', its Avro field is required")
+            index = np.full((batch.num_rows, 1), field.null_index * 2, dtype=np.uint8)
+            return index, np.ones(batch.num_rows, dtype=np.int64)
         column = batch.column(field.name)
         if field.null_index is None:
             if column.null_count:

@@ -12,6 +12,8 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headwater.contracts.loader import load_dataset
+from headwater.contracts.model import Dataset
 from headwater.errors import TerminalError
 from headwater.sources import completejourney
 
@@ -19,20 +21,33 @@ MONEY = pa.decimal128(10, 2)
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a file of the package becomes the events of a stream; the contract says the rest."""
+
+    file: str
+    time_column: str  # when it happened; the file lies in this order
+    event_ids: Callable[[pa.Table], pa.Array | pa.ChunkedArray]
+
+
+@dataclass(frozen=True, slots=True)
 class EventSource:
     """A file of the package that is replayed as events of a stream dataset."""
 
-    dataset: str
-    file: str
-    time_column: str  # when it happened; the file is read in this order
-    event_type: str
-    source_system: str
-    key_column: str
-    event_ids: Callable[[pa.Table], pa.Array | pa.ChunkedArray]
+    dataset: Dataset
+    recipe: Recipe
+
+    @property
+    def time_column(self) -> str:
+        """The column of the file that says when a row happened."""
+        return self.recipe.time_column
+
+    def event_ids(self, rows: pa.Table) -> pa.Array | pa.ChunkedArray:
+        """The event id of each source row."""
+        return self.recipe.event_ids(rows)
 
     def rows(self, start: date | None = None, end: date | None = None, limit: int | None = None) -> pa.Table:
         """Source rows that happened in [start, end), in time order; the first `limit` of them."""
-        table = completejourney.read(self.file)
+        table = completejourney.read(self.recipe.file)
         for bound, keep in ((start, pc.greater_equal), (end, pc.less)):
             if bound is not None:
                 table = table.filter(keep(table[self.time_column], pa.scalar(bound, pa.timestamp("ns"))))
@@ -43,9 +58,9 @@ class EventSource:
         count = rows.num_rows
         columns = {
             "event_id": self.event_ids(rows),
-            "event_type": pa.repeat(pa.scalar(self.event_type), count),
+            "event_type": pa.repeat(pa.scalar(self.dataset.event_type, pa.string()), count),
             "event_timestamp": rows[self.time_column].cast(pa.timestamp("us")),
-            "source_system": pa.repeat(pa.scalar(self.source_system), count),
+            "source_system": pa.repeat(pa.scalar(self.dataset.source_system, pa.string()), count),
             "schema_version": pa.repeat(pa.scalar(schema_version, pa.int32()), count),
         }
         for field in rows.schema:
@@ -56,8 +71,8 @@ class EventSource:
         return pa.table(columns)
 
     def keys(self, rows: pa.Table | pa.RecordBatch) -> list[bytes]:
-        """The message key of each row: the household's number in decimal digits."""
-        column = rows.column(self.key_column)
+        """The message key of each row: the contract's key column as text, e.g. the household's number in digits."""
+        column = rows.column(self.dataset.message_key)
         keys: list[bytes] = column.cast(pa.string()).cast(pa.binary()).to_pylist()
         return keys
 
@@ -76,35 +91,16 @@ def _redemption_ids(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*numbers, day, "-")
 
 
-SOURCES = {
-    source.dataset: source
-    for source in (
-        EventSource(
-            dataset="transactions",
-            file="transactions",
-            time_column="transaction_timestamp",
-            event_type="sale",
-            source_system="pos",
-            key_column="household_id",
-            event_ids=_sale_ids,
-        ),
-        EventSource(
-            dataset="coupon_redemptions",
-            file="coupon_redemptions",
-            time_column="redemption_date",
-            event_type="redemption",
-            source_system="pos",
-            key_column="household_id",
-            event_ids=_redemption_ids,
-        ),
-    )
+RECIPES = {
+    "transactions": Recipe("transactions", "transaction_timestamp", _sale_ids),
+    "coupon_redemptions": Recipe("coupon_redemptions", "redemption_date", _redemption_ids),
 }
 
 
 def event_source(dataset: str) -> EventSource:
     """The source that is replayed as this dataset. Raises `TerminalError` that lists those there are."""
-    if dataset not in SOURCES:
+    if dataset not in RECIPES:
         raise TerminalError(
-            f"dataset '{dataset}' is not replayed from a file", remedy=f"replay one of {', '.join(sorted(SOURCES))}"
+            f"dataset '{dataset}' is not replayed from a file", remedy=f"replay one of {', '.join(sorted(RECIPES))}"
         )
-    return SOURCES[dataset]
+    return EventSource(load_dataset(dataset), RECIPES[dataset])

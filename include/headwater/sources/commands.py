@@ -1,0 +1,108 @@
+"""`headwater source load | change | replay | drop | break`: the systems the demo's data comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+app = typer.Typer(
+    help="Load the source systems and replay their events. Every command can be repeated: it does only what is missing.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object")]
+DAY_OPTIONS: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DATE"}
+
+
+@app.command()
+def load(
+    reset: Annotated[bool, typer.Option(help="Empty the tables first; undoes `source change`")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the tables of the source Postgres (schema retail) and fill them from the package's files.
+
+    Rows that are there already stay as they are.
+    """
+    from headwater.sources import postgres
+
+    added = postgres.load(reset=reset)
+    _print(as_json, {"added": added}, [f"{name:<20} {rows:>8,} rows added" for name, rows in added.items()])
+
+
+@app.command()
+def change(as_json: AsJson = False) -> None:
+    """Apply dated changes to the source: 40 households move income band, 25 products change category.
+
+    They give silver a history: see `valid_from` and `valid_to` in silver.households and silver.products.
+    """
+    from headwater.sources.changes import apply_changes
+
+    changed = apply_changes()
+    _print(as_json, {"changed": changed}, [f"{name:<20} {rows:>8,} rows changed" for name, rows in changed.items()])
+
+
+@app.command()
+def replay(
+    dataset: Annotated[str, typer.Argument(help="transactions or coupon_redemptions")],
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Records per second")] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times as fast as it happened: 3600 plays an hour in a second")
+    ] = None,
+    start: Annotated[datetime | None, typer.Option("--from", help="First day (UTC)", **DAY_OPTIONS)] = None,
+    end: Annotated[datetime | None, typer.Option("--to", help="Day to stop before (UTC)", **DAY_OPTIONS)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many of the selected events")] = None,
+    restart: Annotated[bool, typer.Option(help="Send what the topic holds once more (same event ids)")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send a file of the package as events: Avro, keyed by household, idempotent producer, acks=all.
+
+    As fast as it can, unless --rate or --speed say otherwise. What the topic holds already is not sent again, so a
+    replay that was interrupted (also by kill -9) goes on where it stopped, and a finished one sends nothing.
+
+    Examples:
+      headwater source replay transactions --limit 50000
+      headwater source replay transactions --from 2017-06-01 --to 2017-07-01
+      headwater source replay transactions --speed 3600
+    """
+    from headwater.sources.pace import FullSpeed, Rate, Speed
+    from headwater.sources.replay import Replay, Selection
+
+    if rate and speed:
+        raise typer.BadParameter("give --rate or --speed, not both")
+    pace = Rate(rate) if rate else Speed(speed) if speed else FullSpeed()
+    plan = Replay(dataset, Selection(_day(start), _day(end), limit), restart=restart)
+    with _bar(f"{dataset} → {plan.topic}", plan.remaining) as advance:
+        result = plan.run(pace, advance)
+    _print(
+        as_json,
+        result.as_dict(),
+        [
+            f"{result.topic}: {result.sent:,} of {result.selected:,} events sent, "
+            f"{result.already_there:,} were there; {result.seconds:.1f} s, {result.records_per_second:,.0f}/s"
+        ],
+    )
+
+
+def _day(value: datetime | None) -> date | None:
+    return value.date() if value else None
+
+
+@contextmanager
+def _bar(text: str, total: int) -> Iterator[Any]:
+    """A progress bar on standard error, so that standard output stays the result."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _print(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
+    typer.echo(json.dumps(result, default=str) if as_json else "\n".join(lines))
