@@ -43,7 +43,7 @@ def _default_project_dir() -> Path:
 class Settings(BaseSettings):
     """All settings; see the module docstring for where their values come from."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADWATER_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_", extra="ignore", env_ignore_empty=True)
 
     # --- places
     project_dir: Path = Field(default_factory=_default_project_dir, description="The checkout: contracts, DAGs, jobs")
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads"
     )
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
-    bind_host: str = Field(default=LOOPBACK, description="Address the embedded services listen on")
+    bind_host: str = Field(default=LOOPBACK, description="Address of the MCP sidecar; the rest stays on loopback")
     min_free_disk_gb: float = Field(
         default=2.0, ge=0, description="`headwater up` refuses to start with less than this"
     )
