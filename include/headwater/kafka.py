@@ -33,5 +33,6 @@ def client_config(settings: Settings | None = None, **extra: str | int | bool) -
         "ssl.key.location": settings.kafka_ssl_key_location,
     }
     config.update({name: path for name, path in files.items() if path})
-    config.update({name.replace("_", "."): value for name, value in extra.items()})
+    # librdkafka's one name that has an underscore of its own
+    config.update({n if n == "log_level" else n.replace("_", "."): value for n, value in extra.items()})
     return config

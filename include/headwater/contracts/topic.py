@@ -72,7 +72,7 @@ def _lost_race(created: object) -> bool:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient(client_config(settings, log_level=0))
+    return AdminClient({**client_config(settings), "log_level": 0})
 
 
 def _exists(admin: AdminClient, settings: Settings, topic: str) -> bool:
