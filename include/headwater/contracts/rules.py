@@ -96,7 +96,8 @@ def _orphans(column: str, target: str) -> TableRule:
         f"SELECT count(*) FROM ${{table}} t LEFT ANTI JOIN gold.{table} r ON t.{column} = r.{key} "
         f"WHERE t.{column} IS NOT NULL"
     )
-    return TableRule(f"{column}_refers_to_{table}", "sql", (column,), maximum=0, query=query)
+    by_rows = {"scope": "rows"}  # new rows can be judged without the others
+    return TableRule(f"{column}_refers_to_{table}", "sql", (column,), maximum=0, query=query, arguments=by_rows)
 
 
 def table_rules(checks: list[DataQuality] | None, column: str | None = None) -> Iterator[TableRule]:
