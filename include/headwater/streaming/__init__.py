@@ -1,0 +1,1 @@
+"""Kafka into bronze, bronze into the live tables, and the account of every offset."""

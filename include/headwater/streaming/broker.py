@@ -1,0 +1,139 @@
+"""What the stream asks of the broker outside Spark: the topic's identity and which offsets it still has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from headwater.errors import RetryableError, TerminalError
+from headwater.kafka import client_config
+from headwater.settings import Settings
+
+TIMEOUT_SECONDS = 10.0
+
+
+class BrokerUnavailable(RetryableError):
+    """The broker did not answer."""
+
+
+class TopicMissing(TerminalError):
+    """The broker has no such topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the broker has it now: offsets [low, high) of each partition are there to be read."""
+
+    name: str
+    topic_id: str
+    low: dict[int, int]
+    high: dict[int, int]
+
+
+class Broker:
+    """Answers about topics. Raises `BrokerUnavailable` where there is no answer in time, `TopicMissing`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = AdminClient(client_config(settings, socket_timeout_ms=10_000) | {"log_level": 0})
+
+    def topic_id(self, topic: str) -> str:
+        """The id the broker gave the topic when it was created: another one means another topic of that name."""
+        return self._describe(topic)[0]
+
+    def _describe(self, topic: str) -> tuple[str, list[int]]:
+        with _answered(topic):
+            futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
+            description = futures[topic].result()
+        return str(description.topic_id), sorted(partition.id for partition in description.partitions)
+
+    def topic(self, name: str) -> Topic:
+        """The topic with the offsets it has now; `high` is the last stable offset (what read_committed sees)."""
+        topic_id, partitions = self._describe(name)
+        return Topic(name, topic_id, self._offsets(name, partitions, OffsetSpec.earliest()), self.ends(name, partitions))
+
+    def ends(self, name: str, partitions: list[int] | None = None) -> dict[int, int]:
+        """The last stable offset of each partition."""
+        return self._offsets(name, self._describe(name)[1] if partitions is None else partitions, OffsetSpec.latest())
+
+    def _offsets(self, name: str, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
+        asked = {TopicPartition(name, partition): spec for partition in partitions}
+        with _answered(name):
+            futures = self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_SECONDS
+            )
+            return {place.partition: future.result().offset for place, future in futures.items()}
+
+    def first_record_at_or_after(self, topic: str, partition: int, offset: int) -> int | None:
+        """Offset of the first committed record from `offset` on; None where there is none up to the end."""
+        config = client_config(
+            self._settings,
+            group_id="headwater-gaps",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            enable_partition_eof=True,
+        )
+        consumer = Consumer(config | {"log_level": 0})
+        try:
+            consumer.assign([TopicPartition(topic, partition, offset)])
+            with _answered(topic):
+                message = consumer.poll(TIMEOUT_SECONDS)
+                if message is None:
+                    raise BrokerUnavailable("no record within 10 s", where=f"{topic}-{partition}@{offset}")
+                error = message.error()
+                if error is None:
+                    return message.offset()
+                if error.code() == KafkaError._PARTITION_EOF:
+                    return None
+                raise KafkaException(error)
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def _answered(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        fault = error.args[0]
+        if fault.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissing(
+                "the broker has no such topic", where=topic, remedy="`headwater contract apply` creates it"
+            ) from error
+        raise BrokerUnavailable(f"the broker did not answer: {fault.str()}", where=topic) from error
+
+
+def spark_kafka_options(settings: Settings) -> dict[str, str]:
+    """Options of Spark's Kafka source for the same broker: address, TLS and SASL in Java's names."""
+    client = client_config(settings)
+    options = {
+        "kafka.bootstrap.servers": str(client["bootstrap.servers"]),
+        "kafka.security.protocol": str(client["security.protocol"]),
+        "kafka.isolation.level": "read_committed",
+    }
+    if "sasl.mechanism" in client:
+        module = "scram.ScramLoginModule" if str(client["sasl.mechanism"]).startswith("SCRAM") else "plain.PlainLoginModule"
+        user, password = (_quoted(str(client[key])) for key in ("sasl.username", "sasl.password"))
+        options["kafka.sasl.mechanism"] = str(client["sasl.mechanism"])
+        options["kafka.sasl.jaas.config"] = (
+            f"org.apache.kafka.common.security.{module} required username={user} password={password};"
+        )
+    if settings.kafka_ssl_ca_location:
+        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": settings.kafka_ssl_ca_location}
+    if settings.kafka_ssl_certificate_location:
+        options |= {
+            "kafka.ssl.keystore.type": "PEM",
+            "kafka.ssl.keystore.certificate.chain": Path(settings.kafka_ssl_certificate_location).read_text(),
+            "kafka.ssl.keystore.key": Path(settings.kafka_ssl_key_location).read_text(),
+        }
+    return options
+
+
+def _quoted(text: str) -> str:
+    """A value of a JAAS configuration."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
