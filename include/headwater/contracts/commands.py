@@ -70,7 +70,7 @@ def _release_faults(settings: Settings, dataset: Dataset) -> list[ContractError]
 
 @app.command()
 def generate(names: Names = None, as_json: Json = False) -> None:
-    """Release changed schemas as schemas/avro/<dataset>/v<N>.avsc, and write dags/graph.py. Repeating changes nothing."""
+    """Release changed schemas (schemas/avro/<dataset>/v<N>.avsc), write dags/graph.py. Repeating changes nothing."""
     settings = get_settings()
     streams = [d for d in _chosen(names) if d.kind is Kind.STREAM]
     for dataset in streams:  # all or none: a refused one must not leave the others released

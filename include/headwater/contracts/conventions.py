@@ -113,6 +113,7 @@ def _header(document: Document) -> Errors:
 
 
 def kind_of(document: Document) -> Kind:
+    """Where the dataset comes from."""
     return KIND_OF[schema_of(document)["physicalType"]]
 
 
@@ -170,6 +171,7 @@ def _dataset_properties(document: Document) -> Errors:
 
 
 def column_names(document: Document) -> set[str]:
+    """Names of the columns that options may name: own ones, and for a stream the envelope and `_ingested_at`."""
     own = {column["name"] for _, column in columns(document)}
     return own | {c.name for c in ENVELOPE} | {"_ingested_at"} if kind_of(document) is Kind.STREAM else own
 

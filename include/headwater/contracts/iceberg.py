@@ -7,6 +7,7 @@ rules already hold the nulls.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
@@ -197,7 +198,7 @@ def apply_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
         for column in (*promoted, *described):
             wanted = iceberg_type(column.type, ids)
             primitive = wanted if wanted.is_primitive else None
-            update.update_column(column.name, field_type=primitive, doc=column.description)  # type: ignore[arg-type]
+            update.update_column(column.name, field_type=primitive, doc=column.description)
     if properties := _changed_properties(table, dataset, name):
         with table.transaction() as transaction:
             transaction.set_properties(properties)
@@ -206,10 +207,8 @@ def apply_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
 
 def _create(catalog: Catalog, dataset: Dataset, name: str) -> None:
     namespace = name.split(".")[0]
-    try:
+    with suppress(NamespaceAlreadyExistsError):  # another dataset's tables are there already
         catalog.create_namespace(namespace)
-    except NamespaceAlreadyExistsError:
-        pass  # another dataset's tables are there already, or another process was faster
     schema = iceberg_schema(columns_of(dataset, name))
     catalog.create_table_if_not_exists(
         name,

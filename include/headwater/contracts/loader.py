@@ -131,7 +131,7 @@ def _build(document: Document) -> Dataset:
     schema = (contract.schema_ or [])[0]
     kind, custom = KIND_OF[str(schema.physicalType)], _custom(schema)
     columns = _columns(schema, kind)
-    key = tuple(c.name for c in sorted(_key_columns(schema), key=lambda c: c.primaryKeyPosition or 0))
+    key = tuple(c.name for c in columns if c.primary_key)
     servers = {s.database: s for s in contract.servers or [] if s.type == "clickhouse"}
     description = contract.description
     return Dataset(
@@ -164,10 +164,6 @@ def _build(document: Document) -> Dataset:
         tags=tuple(contract.tags or ()),
         retention_days=_retention(contract, kind),
     )
-
-
-def _key_columns(schema: SchemaObject) -> list[SchemaProperty]:
-    return [c for c in schema.properties or [] if c.primaryKey]
 
 
 def _columns(schema: SchemaObject, kind: Kind) -> tuple[Column, ...]:

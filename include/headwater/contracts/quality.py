@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import great_expectations.expectations as gxe
+from great_expectations import expectations as _gxe
 
 from headwater.contracts.model import Dataset, RowRule, Severity, TableRule
 from headwater.contracts.rules import sql_string
+
+gxe: Any = _gxe  # the module does not list what it exports
 
 GX_SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "warning"}
 TABLE = "${table}"
@@ -79,9 +81,7 @@ def expectations(dataset: Dataset) -> list[Any]:
 
     Great Expectations' own check is used where it means the same, since it bundles those into one pass; else SQL.
     """
-    unique = {r.name for r in dataset.table_rules}
-    rows = [_row_expectation(r) for r in dataset.row_rules if r.name not in unique]
-    return rows + [_table_expectation(r) for r in dataset.table_rules]
+    return [_row_expectation(r) for r in dataset.row_rules] + [_table_expectation(r) for r in dataset.table_rules]
 
 
 def _row_expectation(rule: RowRule) -> Any:

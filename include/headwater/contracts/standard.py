@@ -82,7 +82,8 @@ def _explain(document: Document, error: jsonschema.ValidationError) -> ContractE
     at: NodePath = tuple(cause.absolute_path)
     message = cause.message if len(cause.message) < 300 else cause.message[:297] + "…"
     if cause.validator in ("unevaluatedProperties", "additionalProperties"):
-        keys = [k for k in cause.instance if f"'{k}'" in message]
+        given = cause.instance if isinstance(cause.instance, dict) else {}
+        keys = [k for k in given if f"'{k}'" in message]
         at = (*at, keys[0]) if keys else at
         return document.error(at, f"unknown key: {', '.join(keys) or message}", "remove it, or correct its spelling")
     return document.error(at, message, f"see {API_VERSION} of the Open Data Contract Standard")

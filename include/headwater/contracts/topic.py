@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its __init__ does not list what it exports
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -72,7 +72,7 @@ def _lost_race(created: object) -> bool:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({**client_config(settings), "log_level": 0})
+    return AdminClient(dict(client_config(settings, log_level=0)))
 
 
 def _exists(admin: AdminClient, settings: Settings, topic: str) -> bool:

@@ -37,7 +37,7 @@ def apply_warehouse(settings: Settings, dataset: Dataset) -> list[Migration]:
 def _plan(client: Client, dataset: Dataset, table: WarehouseTable) -> list[Migration]:
     place = {"database": table.database, "table": dataset.name}
     known = client.query("SELECT count() FROM system.databases WHERE name = {database:String}", parameters=place)
-    create = [] if known.first_row[0] else [Migration(f"CREATE DATABASE IF NOT EXISTS {table.database}")]
+    create = [] if known.result_rows[0][0] else [Migration(f"CREATE DATABASE IF NOT EXISTS {table.database}")]
     found = client.query(
         "SELECT sorting_key, partition_key FROM system.tables "
         "WHERE database = {database:String} AND name = {table:String}",
@@ -50,7 +50,7 @@ def _plan(client: Client, dataset: Dataset, table: WarehouseTable) -> list[Migra
         "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
         parameters=place,
     ).result_rows
-    return migrations(dataset, table, dict(columns), found[0][0], found[0][1])
+    return migrations(dataset, table, {str(column[0]): str(column[1]) for column in columns}, found[0][0], found[0][1])
 
 
 @contextmanager
