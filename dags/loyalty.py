@@ -16,8 +16,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup
 from graph import DATASETS
-from headwater_airflow.operators import SparkJobOperator
 from pendulum import datetime
+
+from headwater_airflow.operators import SparkJobOperator
 
 DOMAIN = "loyalty"
 datasets = {name: dataset for name, dataset in DATASETS.items() if dataset["domain"] == DOMAIN}

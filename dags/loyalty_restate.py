@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 from graph import DATASETS
-from headwater_airflow.operators import SparkJobOperator
 from pendulum import datetime
+
+from headwater_airflow.operators import SparkJobOperator
 
 DOMAIN = "loyalty"
 RANGE = ["--from", "{{ data_interval_start | ds }}", "--to", "{{ data_interval_end | ds }}"]

@@ -13,8 +13,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 from graph import DATASETS
-from headwater_airflow.operators import SparkJobOperator
 from pendulum import datetime
+
+from headwater_airflow.operators import SparkJobOperator
 
 with DAG(
     dag_id="maintenance",

@@ -15,8 +15,9 @@ stays stopped and fails this DAG every minute until somebody decides.
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
-from headwater_airflow.operators import HeadwaterOperator
 from pendulum import datetime
+
+from headwater_airflow.operators import HeadwaterOperator
 
 with DAG(
     dag_id="streams",

@@ -28,10 +28,11 @@ def run_job(parser: argparse.ArgumentParser, job: Callable[[argparse.Namespace],
     try:
         result = dict(job(arguments))
     except HeadwaterError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         raise SystemExit(EXIT_RETRYABLE if error.retryable else EXIT_TERMINAL) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last resort: told in full, and tried again
         traceback.print_exc()
         raise SystemExit(EXIT_RETRYABLE) from None
     result["seconds"] = round(time.monotonic() - begun, 3)
-    print(json.dumps(result, default=str), flush=True)
+    sys.stdout.write(json.dumps(result, default=str) + "\n")
+    sys.stdout.flush()

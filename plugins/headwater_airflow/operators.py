@@ -60,7 +60,7 @@ class HeadwaterOperator(BaseOperator):
         self.arguments = list(arguments)
         self._command: CommandProcess | None = None
 
-    def execute(self, context: Context) -> Any:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> Any:
         """Run the command to its end."""
         self._command = CommandProcess([sys.executable, "-m", "headwater.cli", *self.arguments], cwd=str(PROJECT_DIR))
         return self._command.run()

@@ -37,7 +37,7 @@ class CommandProcess:
 
         Raises `AirflowFailException` (no retry) for a terminal error, `AirflowException` for every other failure.
         """
-        self._process = subprocess.Popen(  # noqa: S603 - a list, no shell; parts come from the DAG file
+        self._process = subprocess.Popen(
             self.command,
             cwd=self.cwd,
             env=self.env,

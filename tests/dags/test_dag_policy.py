@@ -65,7 +65,7 @@ def test_batch_tasks_are_tried_again(dags):
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda p: p.stem)
 def test_a_dag_imports_no_engine(path):
-    out = subprocess.run(  # noqa: S603 - our own interpreter and code
+    out = subprocess.run(
         [sys.executable, "-c", LOAD, path.stem, ",".join(ENGINES)],
         cwd=PROJECT,
         capture_output=True,
@@ -110,7 +110,12 @@ def test_restating_takes_the_dates_of_the_run(dags):
     restate = dags["loyalty_restate"]
     assert restate.timetable.__class__.__name__ == "CronDataIntervalTimetable"
     task = restate.get_task("silver.transactions")
-    assert task.application_args[2:] == ["--from", "{{ data_interval_start | ds }}", "--to", "{{ data_interval_end | ds }}"]
+    assert task.application_args[2:] == [
+        "--from",
+        "{{ data_interval_start | ds }}",
+        "--to",
+        "{{ data_interval_end | ds }}",
+    ]
 
 
 def test_the_graph_is_in_step_with_the_contracts():

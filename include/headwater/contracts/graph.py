@@ -6,7 +6,7 @@ module's answer to `dags/graph.py`, which is committed; a test holds it in step 
 
 from __future__ import annotations
 
-import pprint
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from headwater.contracts.model import Catalogue, Dataset, Kind
 from headwater.errors import ContractError
 
 HEADER = '''"""Datasets, and the tables each is made from. Written by `headwater contract generate`; do not edit."""
+# ruff: noqa: E501, Q000
 
 from typing import Any
 
@@ -61,4 +62,7 @@ def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str
 
 def render_graph(graph: dict[str, dict[str, Any]]) -> str:
     """The text of `dags/graph.py`."""
-    return HEADER + pprint.pformat(graph, width=116, sort_dicts=False) + "\n"
+    literal = json.dumps(graph, indent=4, ensure_ascii=False)
+    for json_word, python_word in ((": true", ": True"), (": false", ": False")):
+        literal = literal.replace(json_word, python_word)
+    return HEADER + literal + "\n"

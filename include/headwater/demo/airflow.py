@@ -27,14 +27,16 @@ class Airflow:
         self._authorized = False
 
     def request(self, method: str, path: str, **kwargs: Any) -> Any:
-        """One call of `/api/v2`. Raises `RetryableError` when Airflow does not answer, `TerminalError` when it refuses."""
+        """One call of `/api/v2`. Raises `RetryableError` when nobody answers, `TerminalError` when it is refused."""
         try:
             if not self._authorized:
                 self._log_in()
             response = self._client.request(method, f"/api/v2{path}", **kwargs)
         except httpx.TransportError as error:
             raise RetryableError(
-                f"Airflow does not answer: {error}", where=self.url, remedy="see `headwater status`, then `headwater up`"
+                f"Airflow does not answer: {error}",
+                where=self.url,
+                remedy="see `headwater status`, then `headwater up`",
             ) from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
             self._authorized = False

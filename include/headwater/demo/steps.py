@@ -77,7 +77,7 @@ class Steps:
         self._process([sys.executable, f"spark_jobs/{job}.py", *arguments])
 
     def _process(self, command: Sequence[str]) -> None:
-        done = subprocess.run(command, cwd=self.settings.project_dir, check=False)  # noqa: S603 - our own commands
+        done = subprocess.run(command, cwd=self.settings.project_dir, check=False)
         if done.returncode:
             raise TerminalError(
                 f"{' '.join(command[1:])} ended with exit code {done.returncode}",

@@ -24,7 +24,17 @@ ALLOWED_DATABASES = frozenset({"gold", "live"})
 MAX_ROWS = 1_000
 MAX_SECONDS = 30
 MAX_CELL_CHARACTERS = 2_000
-OUTSIDE_FUNCTIONS = ("file", "dict", "joinget", "catboost", "getsetting", "getmacro", "currentuser", "hostname", "sleep")
+OUTSIDE_FUNCTIONS = (
+    "file",
+    "dict",
+    "joinget",
+    "catboost",
+    "getsetting",
+    "getmacro",
+    "currentuser",
+    "hostname",
+    "sleep",
+)
 
 
 class QueryRefused(TerminalError):

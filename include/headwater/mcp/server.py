@@ -133,7 +133,7 @@ def build_server(settings: Settings, client: Client | None = None) -> FastMCP:
         server.tool(tool, annotations=READ_ONLY)
 
     @server.custom_route("/health", methods=["GET"])
-    async def health(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+    async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     return server
