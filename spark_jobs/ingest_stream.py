@@ -20,7 +20,6 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
     from headwater.contracts.model import Kind
     from headwater.settings import get_settings
     from headwater.streaming.application import run
-    from headwater.streaming.registry import registry_client
     from headwater.streaming.session import stream_session
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -29,7 +28,7 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
     settings, catalogue = get_settings(), load_contracts()
     names = arguments.dataset or [dataset.name for dataset in catalogue.of_kind(Kind.STREAM)]
     datasets = [catalogue.get(name) for name in names]
-    return run(stream_session(settings), settings, datasets, registry_client(settings), once=arguments.once)
+    return run(stream_session(settings), settings, datasets, once=arguments.once)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ COMMANDS = {
     "dataset": Entry("headwater.contracts.dataset_commands", "List datasets, and show what each became."),
     "source": Entry("headwater.sources.commands", "Load the source systems and replay their events."),
     "stream": Entry("headwater.streaming.commands", "Start, watch and account for the streams."),
+    "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
+    "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
     "warehouse": Entry("headwater.warehouse.commands", "Make and load the warehouse's tables."),
 }

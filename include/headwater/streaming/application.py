@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import Dataset
+from headwater.contracts.registry import RegistryClient
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
@@ -35,10 +36,10 @@ from headwater.streaming.heartbeat import Heartbeat, now, streams_dir
 from headwater.streaming.ledger import Account, nearest_account, to_json
 from headwater.streaming.positions import starting_account
 from headwater.streaming.sink import BronzeSink, Progress, StreamStopped
-from headwater.streaming.writers import Registry, SubjectSchemas
+from headwater.streaming.writers import SubjectSchemas
 
 if TYPE_CHECKING:
-    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.query import StreamingQuery
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ HEARTBEAT_SECONDS = 2.0
 class StreamRunner:
     """One stream: its query, and what becomes of it when it fails."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset, registry: Registry, *, once: bool):
+    def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset, *, once: bool):
         self.dataset = dataset
         self.heartbeat = Heartbeat(dataset.name)
         self.error: HeadwaterError | None = None
         self._spark, self._settings, self._once = spark, settings, once
         self._broker = Broker(settings)
-        self._schemas = SubjectSchemas(registry, dataset.subject)
+        self._schemas = SubjectSchemas(RegistryClient(settings), dataset.subject)
         self._lock = WriterLock(spark, settings, dataset.name)
         self._stopping = threading.Event()
         self._query: StreamingQuery | None = None
@@ -85,7 +86,7 @@ class StreamRunner:
     def _attempt(self) -> None:
         try:
             self._start()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is judged, told and tried again)
             self._failed(error)
 
     def _start(self) -> None:
@@ -218,7 +219,7 @@ class StreamRunner:
         beat.write(self._settings)
 
 
-def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], registry: Registry, *, once: bool) -> dict[str, Any]:
+def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], *, once: bool) -> dict[str, Any]:
     """Run the streams until all have ended or SIGTERM or SIGINT asks to stop; what each did.
 
     Raises the first stream's error where one has failed.
@@ -230,7 +231,7 @@ def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], re
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-    runners = [StreamRunner(spark, settings, dataset, registry, once=once) for dataset in datasets]
+    runners = [StreamRunner(spark, settings, dataset, once=once) for dataset in datasets]
     while not asked.is_set() and not all(runner.ended for runner in runners):
         for runner in runners:
             runner.tend()
@@ -240,11 +241,12 @@ def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], re
     for runner in runners:
         if runner.error is not None:
             raise runner.error
-    return {"streams": {r.dataset.name: _outcome(r.heartbeat) for r in runners}, "rows": sum(r.heartbeat.rows for r in runners)}
+    streams = {runner.dataset.name: _outcome(runner.heartbeat) for runner in runners}
+    return {"streams": streams, "rows": sum(runner.heartbeat.rows for runner in runners)}
 
 
 def _outcome(beat: Heartbeat) -> dict[str, Any]:
-    return {"state": beat.state, "rows": beat.rows, "snapshot_id": beat.snapshot_id, "offsets": beat.offsets, "lag": beat.lag}
+    return {name: getattr(beat, name) for name in ("state", "rows", "snapshot_id", "offsets", "lag")}
 
 
 def _fresh_checkpoint(settings: Settings, dataset: str) -> Path:

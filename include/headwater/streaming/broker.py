@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from headwater.errors import RetryableError, TerminalError
 from headwater.kafka import client_config
@@ -40,7 +40,7 @@ class Broker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin = AdminClient(client_config(settings, socket_timeout_ms=10_000) | {"log_level": 0})
+        self._admin = AdminClient({**client_config(settings, socket_timeout_ms=10_000), "log_level": 0})
 
     def topic_id(self, topic: str) -> str:
         """The id the broker gave the topic when it was created: another one means another topic of that name."""
@@ -55,11 +55,13 @@ class Broker:
     def topic(self, name: str) -> Topic:
         """The topic with the offsets it has now; `high` is the last stable offset (what read_committed sees)."""
         topic_id, partitions = self._describe(name)
-        return Topic(name, topic_id, self._offsets(name, partitions, OffsetSpec.earliest()), self.ends(name, partitions))
+        low = self._offsets(name, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        return Topic(name, topic_id, low, self.ends(name, partitions))
 
     def ends(self, name: str, partitions: list[int] | None = None) -> dict[int, int]:
         """The last stable offset of each partition."""
-        return self._offsets(name, self._describe(name)[1] if partitions is None else partitions, OffsetSpec.latest())
+        known = self._describe(name)[1] if partitions is None else partitions
+        return self._offsets(name, known, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
     def _offsets(self, name: str, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
         asked = {TopicPartition(name, partition): spec for partition in partitions}
@@ -78,7 +80,7 @@ class Broker:
             isolation_level="read_committed",
             enable_partition_eof=True,
         )
-        consumer = Consumer(config | {"log_level": 0})
+        consumer = Consumer({**config, "log_level": 0})
         try:
             consumer.assign([TopicPartition(topic, partition, offset)])
             with _answered(topic):
@@ -117,7 +119,8 @@ def spark_kafka_options(settings: Settings) -> dict[str, str]:
         "kafka.isolation.level": "read_committed",
     }
     if "sasl.mechanism" in client:
-        module = "scram.ScramLoginModule" if str(client["sasl.mechanism"]).startswith("SCRAM") else "plain.PlainLoginModule"
+        scram = str(client["sasl.mechanism"]).startswith("SCRAM")
+        module = "scram.ScramLoginModule" if scram else "plain.PlainLoginModule"
         user, password = (_quoted(str(client[key])) for key in ("sasl.username", "sasl.password"))
         options["kafka.sasl.mechanism"] = str(client["sasl.mechanism"])
         options["kafka.sasl.jaas.config"] = (

@@ -16,6 +16,7 @@ what exceeds them counts as undecodable.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -76,10 +77,10 @@ def _header(schema_id: int) -> Column:
 def _by_own_schema(writers: Writers) -> Column:
     """The decoded struct. `from_avro` takes one writer schema, so there is one expression for each known id."""
     body = F.substring(F.col("value"), _HEADER_BYTES + 1, 2**31 - 1)
-    options = {"avroSchema": writers.reader, "mode": "PERMISSIVE"}
+    options = {"avroSchema": json.dumps(writers.reader), "mode": "PERMISSIVE"}
     chosen: Column | None = None
     for schema_id, schema in writers.by_id.items():
-        condition, struct = _prefix() == _header(schema_id), from_avro(body, schema, options)
+        condition, struct = _prefix() == _header(schema_id), from_avro(body, json.dumps(schema), options)
         chosen = F.when(condition, struct) if chosen is None else chosen.when(condition, struct)
     assert chosen is not None  # noqa: S101  (the caller has looked)
     return chosen

@@ -46,7 +46,7 @@ class WriterLock:
         deadline = time.monotonic() + HANDOVER_SECONDS
         while not self._ask(f"SELECT pg_try_advisory_lock({lock_key(self._dataset)})"):
             if time.monotonic() > deadline:
-                holder = self._ask(f"SELECT pid::text FROM pg_locks WHERE {_held(self._dataset)}")
+                holder = self._ask(f"SELECT pid::text FROM pg_locks WHERE {_held(self._dataset)}")  # noqa: S608
                 self.release()
                 raise AlreadyRunning(
                     f"another process writes the stream (Postgres session {holder})",

@@ -34,7 +34,7 @@ def settled(table: Table, written: Account, broker: Broker, topic: str) -> Accou
             found = broker.first_record_at_or_after(topic, partition, start)
             if found is not None and found < end:
                 raise RowsMissing(
-                    f"offset {found} of partition {partition} is in the topic but not in snapshot {written.snapshot_id}",
+                    f"the topic has offset {found} of partition {partition}, snapshot {written.snapshot_id} has not",
                     where=f"{'.'.join(table.name())} ({topic})",
                     remedy="roll bronze back to the snapshot before it; the stream then reads these offsets again",
                 )
@@ -47,17 +47,17 @@ def settled(table: Table, written: Account, broker: Broker, topic: str) -> Accou
 
 def commit_account(table: Table, account: Account) -> None:
     """Commit an account that comes with no rows."""
-    with table.transaction() as transaction:
-        with transaction.update_snapshot(snapshot_properties=account.properties()).fast_append():
-            pass  # no file to add
+    properties = account.properties()
+    with table.transaction() as transaction, transaction.update_snapshot(snapshot_properties=properties).fast_append():
+        pass  # no file to add
 
 
 def missing_offsets(table: Table, written: Account) -> dict[int, npt.NDArray[np.int64]]:
     """Per partition the offsets that the account's snapshot covers and whose rows it lacks, ascending."""
     parent = next(s.parent_snapshot_id for s in table.metadata.snapshots if s.snapshot_id == written.snapshot_id)
     scan = table.incremental_append_scan(
-        from_snapshot_id=parent,
-        to_snapshot_id=written.snapshot_id,
+        from_snapshot_id_exclusive=parent,
+        to_snapshot_id_inclusive=written.snapshot_id,
         selected_fields=("_kafka_partition", "_kafka_offset"),
     )
     rows = scan.to_arrow()
@@ -77,5 +77,3 @@ def runs(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(offsets) > 1)
     for start, end in zip([0, *(breaks + 1)], [*breaks, len(offsets) - 1], strict=True):
         yield int(offsets[start]), int(offsets[end]) + 1
-
-

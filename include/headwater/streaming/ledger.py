@@ -118,6 +118,13 @@ def nearest_account(table: Table) -> Account | None:
         raise TerminalError(
             "the table has rows, but no snapshot that says up to which offsets",
             where=".".join(table.name()),
-            remedy="its accounting snapshot was expired or the rows were written by hand; restore it, or empty the table",
+            remedy="that snapshot was expired, or the rows were written by hand: restore it, or empty the table",
         )
     return None
+
+
+def unaccounted() -> int:
+    """Offsets of all streams that are neither in bronze, nor known to be empty, nor accepted as lost."""
+    from headwater.streaming.accounting import stream_ledgers
+
+    return sum(line.unaccounted for ledger in stream_ledgers() for line in ledger.partitions)

@@ -1,5 +1,6 @@
 """The Spark session of the streaming application: always its own JVM, never Spark Connect, which has no foreachBatch
-that could reach the JVM's lock."""
+that could reach the JVM's lock.
+"""
 
 from __future__ import annotations
 

@@ -7,24 +7,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.contracts.avro import avro_schema
 from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import Dataset
-from headwater.errors import RetryableError, TerminalError
+from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
 from headwater.streaming import gaps
 from headwater.streaming.broker import Broker
 from headwater.streaming.decode import bronze_rows
-from headwater.streaming.ledger import Account, Offsets, nearest_account
+from headwater.streaming.ledger import Account, nearest_account
 from headwater.streaming.positions import OffsetsGone
 from headwater.streaming.writers import SubjectSchemas, Writers, reader_schema
 
@@ -35,7 +34,7 @@ ROWS_PER_FILE = 500_000
 REGISTRY_PAUSE_SECONDS = 2.0
 
 
-class StreamStopped(Exception):  # noqa: N818  (a request, not an error)
+class StreamStopped(Exception):
     """Somebody asked the stream to stop while a batch was waiting."""
 
 
@@ -114,7 +113,7 @@ class BronzeSink:
             raise RetryableError(
                 f"the batch ended at {dict(account.offsets)}, the table says {written and dict(written.offsets)}",
                 where=self.table_name,
-                remedy="another process writes this table, or the commit was lost; the stream starts anew from the table",
+                remedy="another process writes this table, or the commit was lost; the stream starts anew",
             )
         return gaps.settled(table, written, self._broker, self.dataset.topic) if written.unproven else written
 
@@ -136,7 +135,7 @@ class BronzeSink:
         self._writers = Writers(by_id, reader_schema(avro_schema(self.dataset), by_id))
         self._types = evolved_types(spark, self._catalog, self.dataset, self._writers)
 
-    def _ask_registry(self) -> Mapping[int, str]:
+    def _ask_registry(self) -> Mapping[int, Any]:
         while True:
             try:
                 by_id = self._schemas.refresh()
@@ -170,10 +169,10 @@ def evolved_types(spark: SparkSession, catalog: Catalog, dataset: Dataset, write
     return types | missing
 
 
-def reader_types(spark: SparkSession, reader: str) -> dict[str, str]:
+def reader_types(spark: SparkSession, reader: Mapping[str, Any]) -> dict[str, str]:
     """The Spark types of a reader schema's fields, by name."""
     from pyspark.sql import functions as F  # noqa: N812
     from pyspark.sql.avro.functions import from_avro
 
-    struct: Any = spark.range(0).select(from_avro(F.lit(b""), reader).alias("it")).schema["it"].dataType
+    struct: Any = spark.range(0).select(from_avro(F.lit(b""), json.dumps(reader)).alias("it")).schema["it"].dataType
     return {field.name: field.dataType.simpleString() for field in struct.fields}

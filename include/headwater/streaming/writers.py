@@ -6,28 +6,27 @@ lacks, so that bronze keeps what arrived even where a producer was ahead of the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
 class Registry(Protocol):
-    """What is asked of the schema registry; raises `RetryableError` where it does not answer."""
+    """What is asked of the schema registry (`contracts.registry.RegistryClient`); `RetryableError` where it is down."""
 
     def versions(self, subject: str) -> list[int]:
         """The subject's version numbers; empty where the registry does not know the subject."""
 
-    def version(self, subject: str, version: int) -> tuple[int, str]:
-        """Schema id and Avro schema (JSON) of one version."""
+    def version(self, subject: str, version: int) -> tuple[int, Any]:
+        """Schema id and Avro schema (parsed JSON) of one version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """Known writer schemas (JSON) by schema id, and the reader schema (JSON)."""
+    """Known writer schemas by schema id, and the reader schema, all as parsed JSON."""
 
-    by_id: Mapping[int, str]
-    reader: str
+    by_id: Mapping[int, Any]
+    reader: Mapping[str, Any]
 
 
 class SubjectSchemas:
@@ -36,27 +35,26 @@ class SubjectSchemas:
     def __init__(self, registry: Registry, subject: str) -> None:
         self._registry = registry
         self._subject = subject
-        self._by_version: dict[int, tuple[int, str]] = {}
+        self._by_version: dict[int, tuple[int, Any]] = {}
 
-    def refresh(self) -> dict[int, str]:
-        """Writer schemas by id, with those registered since the last call."""
+    def refresh(self) -> dict[int, Any]:
+        """Writer schemas (parsed JSON) by id, with those registered since the last call."""
         for version in self._registry.versions(self._subject):
             if version not in self._by_version:
                 self._by_version[version] = self._registry.version(self._subject, version)
         return {schema_id: schema for _, (schema_id, schema) in sorted(self._by_version.items())}
 
 
-def reader_schema(contract: Mapping[str, Any], writers: Mapping[int, str]) -> str:
+def reader_schema(contract: Mapping[str, Any], writers: Mapping[int, Any]) -> dict[str, Any]:
     """The contract's Avro schema with the fields added that only a writer knows (optional, null where absent)."""
     fields = list(contract["fields"])
     known = {field["name"] for field in fields}
     for schema in writers.values():
-        parsed = json.loads(schema)
-        for field in parsed.get("fields", ()) if isinstance(parsed, dict) else ():
+        for field in schema.get("fields", ()) if isinstance(schema, dict) else ():
             if field["name"] not in known:
                 known.add(field["name"])
                 fields.append({"name": field["name"], "type": _optional(field["type"]), "default": None})
-    return json.dumps({**contract, "fields": fields})
+    return {**contract, "fields": fields}
 
 
 def _optional(avro_type: Any) -> list[Any]:

@@ -1,0 +1,143 @@
+"""Which offsets of which topic are where: read, quarantined, empty, lost and accepted, or unaccounted.
+
+Bronze's own account beside what the broker has now; nothing here is kept anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
+
+from headwater.contracts.layers import ATTEMPT, ERROR, OFFSET, PARTITION
+from headwater.contracts.loader import load_contracts
+from headwater.contracts.model import Dataset, Kind
+from headwater.lake.catalog import get_catalog
+from headwater.settings import get_settings
+from headwater.streaming.broker import Broker, Topic
+from headwater.streaming.ledger import Account, nearest_account
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLine:
+    """One partition. Of the offsets [begin, end): `read` + `quarantined` + `empty` + `lost` + `unaccounted`.
+
+    `next` is where the stream goes on; `end` is the broker's; `unaccounted` are those nobody has read (the stream has
+    yet to come to them) and those that were covered by a batch and are not in the table (`missing`, never more than 0
+    in a healthy stream).
+    """
+
+    partition: int
+    begin: int
+    next: int
+    end: int
+    read: int
+    quarantined: int
+    empty: int
+    lost: int
+    missing: int
+
+    @property
+    def unaccounted(self) -> int:
+        """Offsets of which nobody can say where they are."""
+        return self.end - self.begin - self.read - self.quarantined - self.empty - self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLedger:
+    """The ledger of one stream. `recreated`: the broker's topic is not the one bronze was read from."""
+
+    dataset: str
+    topic: str
+    topic_id: str
+    recreated: bool
+    snapshot_id: int | None
+    partitions: tuple[PartitionLine, ...]
+
+    @property
+    def unaccounted(self) -> int:
+        """Sum over the partitions."""
+        return sum(line.unaccounted for line in self.partitions)
+
+
+def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[StreamLedger]:
+    """Ledgers of these streams (default: all), each named by dataset or topic.
+
+    `exact` counts the rows of bronze instead of trusting the summaries. Raises `BrokerUnavailable`, `TopicMissing`,
+    `ContractError` for a name that is no stream.
+    """
+    broker = Broker(get_settings())
+    return [_ledger(dataset, broker.topic(dataset.topic), exact) for dataset in streams(names)]
+
+
+def streams(names: Sequence[str] = ()) -> list[Dataset]:
+    """Stream datasets by name or topic; all where none is named."""
+    catalogue = load_contracts()
+    known = catalogue.of_kind(Kind.STREAM)
+    by_topic = {dataset.topic: dataset for dataset in known}
+    return [by_topic.get(name) or catalogue.get(name) for name in names] if names else list(known)
+
+
+def _ledger(dataset: Dataset, topic: Topic, exact: bool) -> StreamLedger:
+    try:
+        table = get_catalog().load_table(f"bronze.{dataset.name}")
+    except NoSuchTableError:
+        table = None
+    account = nearest_account(table) if table is not None else None
+    lines = _unread(topic) if table is None or account is None else tuple(_lines(table, account, topic, exact))
+    return StreamLedger(
+        dataset.name,
+        topic.name,
+        topic.topic_id,
+        account is not None and account.topic_id != topic.topic_id,
+        None if account is None else account.snapshot_id,
+        lines,
+    )
+
+
+def _unread(topic: Topic) -> tuple[PartitionLine, ...]:
+    return tuple(PartitionLine(p, low, low, topic.high[p], 0, 0, 0, 0, 0) for p, low in topic.low.items())
+
+
+def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterator[PartitionLine]:
+    bad = _positions(table, f"{ERROR} IS NOT NULL")
+    rows = _positions(table, f"{ATTEMPT} = 0") if exact else _summed(table, account)
+    for partition in sorted({*account.offsets, *topic.high}):
+        begin, empty, lost = (n.get(partition, 0) for n in (account.begin, account.empty, account.lost))
+        following = account.offsets.get(partition, begin)
+        quarantined, there = bad.get(partition, 0), rows.get(partition, 0)
+        yield PartitionLine(
+            partition=partition,
+            begin=begin,
+            next=following,
+            end=following if account.topic_id != topic.topic_id else topic.high.get(partition, following),
+            read=there - quarantined,
+            quarantined=quarantined,
+            empty=empty,
+            lost=lost,
+            missing=following - begin - empty - lost - there,
+        )
+
+
+def _summed(table: Table, account: Account) -> dict[int, int]:
+    """Rows per partition by the summaries; what the last snapshot covers without having it is taken off."""
+    rows = account.rows()
+    if account.unproven:
+        from headwater.streaming.gaps import missing_offsets
+
+        for partition, missing in missing_offsets(table, account).items():
+            rows[partition] -= len(missing)
+    return rows
+
+
+def _positions(table: Table, condition: str) -> dict[int, int]:
+    """Distinct offsets per partition, of rows as they arrived."""
+    scan = table.scan(row_filter=condition, selected_fields=(PARTITION, OFFSET, ATTEMPT, ERROR))
+    rows: pa.Table = scan.to_arrow()
+    rows = rows.filter(pc.equal(rows[ATTEMPT], 0)).select([PARTITION, OFFSET])
+    counted = rows.group_by(PARTITION).aggregate([(OFFSET, "count_distinct")]).to_pylist()
+    return {line[PARTITION]: line[f"{OFFSET}_count_distinct"] for line in counted}
