@@ -102,6 +102,15 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_reader_user: str = Field(default="reader", description="Reads only: BI tools, `headwater query`, MCP")
     clickhouse_reader_password: SecretStr = SecretStr("")
+    clickhouse_reader_databases: str = Field(
+        default="default,gold,live,platform", description="What the reader may read; the embedded endpoint creates them"
+    )
+    clickhouse_reader_max_rows: int = Field(default=1_000_000, ge=1, description="Rows of one answer to the reader")
+    clickhouse_reader_max_bytes: int = Field(default=256 * 1024**2, ge=1, description="Bytes of one such answer")
+    clickhouse_reader_max_seconds: int = Field(default=60, ge=1, description="Time of one query of the reader")
+    clickhouse_query_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Memory of one query (embedded)")
+    clickhouse_max_concurrent_queries: int = Field(default=256, ge=1, description="Queries at once (embedded)")
+    clickhouse_stop_seconds: int = Field(default=20, ge=1, description="Time running queries get on SIGTERM (embedded)")
 
     # --- the lake
     lake_uri: str = Field(default="", description="s3://bucket/prefix or file:///…; empty means <home>/lake")

@@ -1,0 +1,1 @@
+"""The warehouse (ClickHouse): client, DDL, loading, and the embedded endpoint over chDB."""

@@ -1,0 +1,84 @@
+"""`python -m headwater.warehouse.embedded`: serve ClickHouse's HTTP interface from chDB until SIGTERM.
+
+Host, port, data path, users and limits come from the settings; the log goes to standard output. On SIGTERM no new
+request is taken, running ones get `clickhouse_stop_seconds` to end, then they are cancelled. Exit code 0 after a clean
+stop, 1 with the remedy when it cannot start.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from headwater.errors import ConfigurationError, HeadwaterError
+from headwater.settings import Settings, get_settings
+from headwater.warehouse.embedded.access import User, Users
+from headwater.warehouse.embedded.app import Endpoint
+from headwater.warehouse.embedded.engine import Engine
+from headwater.warehouse.embedded.limits import Limits
+
+log = logging.getLogger("headwater.warehouse.embedded")
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        serve(get_settings())
+    except HeadwaterError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Start the engine and the server; returns after a graceful stop. Raises `ConfigurationError` for a taken port."""
+    listener = _listen(settings.bind_host, settings.clickhouse_port)
+    databases = [name.strip() for name in settings.clickhouse_reader_databases.split(",") if name.strip()]
+    engine = Engine(settings.home / "clickhouse", databases)
+    users = Users(
+        [
+            User(settings.clickhouse_user, settings.clickhouse_password.get_secret_value(), readonly=False),
+            User(settings.clickhouse_reader_user, settings.clickhouse_reader_password.get_secret_value(), readonly=True),
+        ]
+    )
+    limits = Limits(
+        reader_rows=settings.clickhouse_reader_max_rows,
+        reader_bytes=settings.clickhouse_reader_max_bytes,
+        reader_seconds=settings.clickhouse_reader_max_seconds,
+        query_memory=settings.clickhouse_query_memory_bytes,
+        concurrent_queries=settings.clickhouse_max_concurrent_queries,
+    )
+    config = uvicorn.Config(
+        Endpoint(engine, users, limits),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=settings.clickhouse_stop_seconds,
+        backlog=1024,
+    )
+    log.info("ClickHouse %s (chDB) on http://%s:%d", engine.version, settings.bind_host, settings.clickhouse_port)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket, taken before the engine touches any file."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen: {error.strerror}",
+            where=f"{host}:{port}",
+            remedy="stop what uses this port, or set HEADWATER_CLICKHOUSE_PORT or HEADWATER_PORT_BASE",
+        ) from error
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""chDB: one engine per process and path, one connection per query, and a way to cancel.
+
+A slow query holds only its own connection. The endpoint marks each query in `log_comment`, the one setting that chDB
+shows in system.processes and that nothing else reads here (chDB has no query log), and cancels by that mark.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import chdb
+from chdb.state.sqlitelike import Connection
+
+from headwater.warehouse.embedded import access
+from headwater.warehouse.embedded.errors import EndpointError, from_engine
+from headwater.warehouse.embedded.statements import quote, quote_name
+
+
+@dataclass
+class Progress:
+    """What a query read and wrote, for X-ClickHouse-Summary."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    result_rows: int = 0
+    result_bytes: int = 0
+
+
+class Engine:
+    """The engine under one path. Create it once per process."""
+
+    def __init__(self, data_dir: Path, reader_databases: Sequence[str]) -> None:
+        config_file = access.write_engine_files(data_dir, reader_databases)
+        self._path = str(data_dir)
+        # The engine lives as long as one connection does.
+        self._keeper = chdb.connect(f"{self._path}?config-file={config_file}")
+        self._lock = threading.Lock()
+        for database in reader_databases:
+            self._keeper.query(f"CREATE DATABASE IF NOT EXISTS {quote_name(database)}")
+        self.version = self._ask("SELECT version()")
+        self.timezone = self._ask("SELECT timezone()")
+        self.host_name = self._ask("SELECT hostName()")
+
+    def _ask(self, sql: str) -> str:
+        return str(self._keeper.query(sql, "TSVRaw").bytes().decode().strip())
+
+    def connect(self) -> EngineConnection:
+        """A connection of its own; about 0.2 ms."""
+        return EngineConnection(chdb.connect(self._path))
+
+    def kill(self, mark: str) -> None:
+        """Ask the engine to stop the query with this mark; harmless when there is none."""
+        with self._lock:
+            self._keeper.query(f"KILL QUERY WHERE Settings['log_comment'] = {quote(mark)} ASYNC FORMAT Null")
+
+    def close(self) -> None:
+        """Let go of the engine; every part that was inserted is on disk by then."""
+        self._keeper.close()
+
+
+class EngineConnection:
+    """One connection: settings, temporary tables and the current database are its own. Not for two threads at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def set_up(self, settings: Mapping[str, str], *, role: str, database: str | None) -> None:
+        """Database, role and settings in one round trip; a `readonly` among the settings is set last."""
+        parts = [f"SET ROLE {role}"]
+        if database is not None:
+            parts.append(f"USE {quote_name(database)}")
+        parts += self._set_statements(settings)
+        self.run("; ".join(parts))
+
+    def apply(self, settings: Mapping[str, str]) -> None:
+        """Settings alone."""
+        if statements := self._set_statements(settings):
+            self.run("; ".join(statements))
+
+    @staticmethod
+    def _set_statements(settings: Mapping[str, str]) -> list[str]:
+        others = {name: value for name, value in settings.items() if name != "readonly"}
+        statements = []
+        if others:
+            statements.append("SET " + ", ".join(f"{name} = {quote(value)}" for name, value in others.items()))
+        if "readonly" in settings:
+            statements.append(f"SET readonly = {int(settings['readonly'])}")
+        return statements
+
+    def classify(self, sql: str) -> tuple[str, int]:
+        """The engine's own class of a statement (READ_ONLY, MUTATING, MUTATING_GLOBAL, CONTROL, …) and their number."""
+        answer = self._connection._conn.classify_query(sql)
+        return answer["query_class"].name, answer["statement_count"]
+
+    def normalize(self, sql: str) -> str:
+        """The statement as the engine's parser writes it: without comments, names unquoted where that is possible."""
+        return self.run("SELECT formatQuery({sql:String})", "TSVRaw", {"sql": sql.replace("\\", "\\\\")})[0].decode()
+
+    def run(
+        self, sql: str, output_format: str = "TabSeparated", parameters: Mapping[str, str] | None = None
+    ) -> tuple[bytes, Progress]:
+        """Run a statement and take its whole answer."""
+        try:
+            result = self._connection.query(sql, output_format, params=dict(parameters or {}))
+        except (chdb.ChdbError, RuntimeError) as error:
+            raise from_engine(error) from None
+        data: bytes = result.bytes()
+        return data, Progress(
+            read_rows=result.storage_rows_read(),
+            read_bytes=result.storage_bytes_read(),
+            written_rows=result.rows_written(),
+            written_bytes=result.bytes_written(),
+            result_rows=result.rows_read(),
+            result_bytes=len(data),
+        )
+
+    def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[tuple[bytes, int]]:
+        """Run a SELECT and yield (document, rows) as they come; a query without rows may yield one with its header."""
+        raw = self._connection._conn
+        try:
+            handle = raw.send_query(sql, output_format, params=dict(parameters))
+        except RuntimeError as error:
+            raise from_engine(error) from None
+        first, exhausted = True, False
+        try:
+            while True:
+                result = raw.streaming_fetch_result(handle)
+                rows = result.rows_read() if result is not None else 0
+                if rows == 0:
+                    exhausted = True
+                    header = result.bytes() if result is not None and first else b""
+                    if header:
+                        yield header, 0
+                    return
+                first = False
+                yield result.bytes(), rows
+        except RuntimeError as error:
+            exhausted = True
+            raise from_engine(error) from None
+        finally:
+            if not exhausted:
+                raw.streaming_cancel_query(handle)
+
+    def insert(self, sql: str, input_format: str) -> Insert:
+        """Begin an INSERT with data; `sql` has no FORMAT clause."""
+        try:
+            return Insert(self._connection._conn, self._connection._conn.send_insert(sql, input_format))
+        except RuntimeError as error:
+            raise from_engine(error) from None
+
+    def create_external_table(self, name: str, structure: str, input_format: str, data: bytes) -> None:
+        """A temporary table of this connection, filled."""
+        self.run(f"CREATE TEMPORARY TABLE {quote_name(name)} ({structure})")
+        insert = self.insert(f"INSERT INTO {quote_name(name)}", input_format)
+        insert.append(data)
+        insert.finish()
+
+    def close(self) -> None:
+        """Close it; its temporary tables go with it."""
+        self._connection.close()
+
+
+class Insert:
+    """An INSERT under way: data is appended in pieces, `finish` commits, `cancel` forgets what is not committed."""
+
+    def __init__(self, raw: chdb._chdb.connect, handle: chdb._chdb.streaming_insert_result) -> None:
+        self._raw = raw
+        self._handle = handle
+
+    def append(self, data: bytes) -> None:
+        """Give the engine more data, cut anywhere."""
+        try:
+            self._raw.insert_append(self._handle, data)
+        except RuntimeError as error:
+            raise from_engine(error) from None
+
+    def finish(self) -> Progress:
+        """Commit. When this returns, the rows are in the table's parts on disk."""
+        try:
+            result = self._raw.insert_done(self._handle)
+        except RuntimeError as error:
+            raise from_engine(error) from None
+        return Progress(written_rows=result.rows_written(), written_bytes=result.bytes_written())
+
+    def cancel(self) -> None:
+        """Stop without commit."""
+        try:
+            self._raw.insert_cancel(self._handle)
+        except RuntimeError as error:
+            raise from_engine(error) from None
+
+
+__all__ = ["Engine", "EngineConnection", "EndpointError", "Insert", "Progress"]

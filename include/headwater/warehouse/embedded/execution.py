@@ -1,0 +1,200 @@
+"""One query's life in a worker thread: connection, judgement, run, clean-up. No asyncio in here."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+
+from headwater.warehouse.embedded import formats, limits, statements
+from headwater.warehouse.embedded.access import WRITER_ROLE
+from headwater.warehouse.embedded.engine import Engine, EngineConnection, Insert, Progress
+from headwater.warehouse.embedded.errors import EndpointError
+from headwater.warehouse.embedded.request import QueryRequest
+from headwater.warehouse.embedded.sessions import Session, Sessions
+
+_STREAMED = frozenset({"SELECT", "WITH", "FROM"})
+_USE = re.compile(r"\s*USE\s+(?:DATABASE\s+)?(`(?:[^`\\]|\\.)+`|\"(?:[^\"\\]|\\.)+\"|\w+)\s*;?\s*", re.I)
+_DEFAULTS = {"implicit_select": "0", "async_insert": "0"}
+"""chDB reads a bare word as SELECT; asynchronous inserts would answer before the rows are in a part."""
+
+
+class Execution:
+    """A statement on its connection. `prepare`, then `rows` or `insert`, and `close` in every case."""
+
+    def __init__(self, engine: Engine, sessions: Sessions, caps: limits.Limits, request: QueryRequest) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self._caps = caps
+        self._request = request
+        self._session: Session | None = None
+        self._connection: EngineConnection | None = None
+        self._restore: list[str] = []
+        self._finished = threading.Event()
+        self.query_id = request.query_id
+        self.mark = str(uuid.uuid4())
+        self.progress = Progress()
+        self.format = request.default_format
+
+    # --- before
+
+    def prepare(self, sql: str, *, data_follows: bool) -> str:
+        """Judge the statement, take a connection and set it up; returns the statement to run."""
+        request = self._request
+        if request.params.get("session_id"):
+            self._session = self._sessions.acquire(
+                request.user,
+                request.params["session_id"],
+                check=request.params.get("session_check", "0") in ("1", "true"),
+                timeout=request.params.get("session_timeout", ""),
+            )
+        settings = dict(request.settings)
+        if request.user.readonly:
+            sql, inline = statements.split_settings(sql)
+            settings = limits.judge_reader_settings({**settings, **inline}, self._caps)
+        connection = self._take_connection()
+        self._judge(connection, sql, data_follows=data_follows)
+        self._create_external_tables(connection)
+        self._set_up(connection, settings)
+        self.format = statements.output_format(sql) or request.default_format
+        return sql
+
+    def _take_connection(self) -> EngineConnection:
+        session = self._session
+        if session is not None and session.connection is not None:
+            self._connection = session.connection
+            return session.connection
+        self._connection = self._engine.connect()
+        if session is not None and not self._request.user.readonly:
+            session.connection = self._connection
+            self._connection.set_up(_DEFAULTS, role=WRITER_ROLE, database=self._request.database or "default")
+        return self._connection
+
+    def _judge(self, connection: EngineConnection, sql: str, *, data_follows: bool) -> None:
+        """Refuse what the engine would let through and ClickHouse's HTTP interface would not."""
+        kind, count = connection.classify(sql + " VALUES" if data_follows else sql)
+        if count > 1:
+            raise EndpointError(
+                "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed): only one statement per request."
+            )
+        words = {token.upper for token in statements.tokens(sql) if token.depth == 0} if kind == "CONTROL" else set()
+        if "OUTFILE" in words:
+            raise EndpointError("INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed.")
+        mutating = kind.startswith("MUTATING") or data_follows
+        if mutating and self._request.method in ("GET", "HEAD"):
+            raise EndpointError(
+                "READONLY",
+                "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "
+                "You should use method POST for modifying queries.",
+            )
+        if self._request.user.readonly and (mutating or (kind != "READ_ONLY" and not _USE.fullmatch(sql))):
+            raise EndpointError("READONLY", f"{self._request.user.name}: Cannot execute query in readonly mode.")
+        if statements.may_call_forbidden(sql):
+            try:
+                sql = connection.normalize(sql)
+            except EndpointError:
+                # Not a statement to the engine's parser either: judge the text as it stands, the engine will refuse.
+                pass
+            statements.refuse_forbidden_functions(sql)
+
+    def _create_external_tables(self, connection: EngineConnection) -> None:
+        if self._request.external:
+            connection.set_up({}, role=WRITER_ROLE, database=None)
+        for table in self._request.external:
+            connection.create_external_table(table.name, table.structure, table.format, table.data)
+            self._restore.append(f"DROP TEMPORARY TABLE IF EXISTS {statements.quote_name(table.name)}")
+
+    def _set_up(self, connection: EngineConnection, settings: dict[str, str]) -> None:
+        request, session = self._request, self._session
+        settings["log_comment"] = self.mark
+        if settings.get("wait_for_async_insert") == "0":
+            settings["wait_for_async_insert"] = "1"
+        if request.user.readonly:
+            database = request.database or (session.database if session else None) or "default"
+            hidden = {"additional_table_filters": "{'system.processes':'0'}", "readonly": "1"}
+            connection.set_up({**_DEFAULTS, **settings, **hidden}, role=request.user.role, database=database)
+        elif session is None:
+            merged = {**_DEFAULTS, "max_memory_usage": str(self._caps.query_memory), **settings}
+            connection.set_up(merged, role=WRITER_ROLE, database=request.database or "default")
+        else:
+            self._remember(connection, settings)
+            connection.set_up(settings, role=WRITER_ROLE, database=request.database)
+
+    def _remember(self, connection: EngineConnection, settings: dict[str, str]) -> None:
+        """In a session, a setting of the URL holds for one query: note what to put back."""
+        names = ", ".join(statements.quote(name) for name in settings)
+        rows, _ = connection.run(
+            f"SELECT name, changed, value FROM system.settings WHERE name IN ({names})", "JSONCompactEachRow"
+        )
+        for line in rows.splitlines():
+            name, changed, value = json.loads(line)
+            self._restore.append(f"SET {name} = {statements.quote(value) if int(changed) else 'DEFAULT'}")
+
+    # --- the run
+
+    def rows(self, sql: str) -> Iterator[bytes]:
+        """The answer of a statement without data, in pieces."""
+        connection = self._use()
+        if self._request.user.readonly and self._session and (match := _USE.fullmatch(sql)):
+            connection.run(sql)
+            self._session.database = re.sub(r"\\(.)", r"\1", match.group(1).strip('`"'))
+            return
+        joiner = formats.joiner(self.format)
+        first = next(statements.tokens(sql), None)
+        if joiner is None or first is None or not (first.upper in _STREAMED or first.text == "("):
+            data, self.progress = connection.run(sql, self.format, self._request.parameters)
+            yield data
+            return
+        for document, rows in connection.stream(sql, self.format, self._request.parameters):
+            self.progress.result_rows += rows
+            data = joiner.join(document)
+            self.progress.result_bytes += len(data)
+            yield data
+        if data := joiner.finish():
+            yield data
+
+    def insert(self, head: str, input_format: str) -> Insert:
+        """Begin an INSERT whose data the caller appends."""
+        connection = self._use()
+        if self._request.parameters:
+            connection.apply({f"param_{name}": value for name, value in self._request.parameters.items()})
+        return connection.insert(head, input_format)
+
+    def _use(self) -> EngineConnection:
+        if self._connection is None:
+            raise RuntimeError("prepare() comes first")
+        return self._connection
+
+    # --- after
+
+    def cancel(self) -> None:
+        """Stop the query wherever it is; asks again until it has ended, since it may not have begun."""
+        while True:
+            self._engine.kill(self.mark)
+            if self._finished.wait(0.05):
+                return
+
+    def ended(self) -> None:
+        """Say that the query has ended, which ends `cancel`."""
+        self._finished.set()
+
+    def close(self) -> None:
+        """Give connection and session back."""
+        self._finished.set()
+        connection, session = self._connection, self._session
+        self._connection = self._session = None
+        broken = False
+        if session is not None and connection is not None and connection is session.connection:
+            try:
+                for statement in self._restore:
+                    connection.run(statement)
+            except EndpointError:
+                # A session that cannot be put back would leak this query's settings into the next one.
+                broken = True
+        elif connection is not None:
+            connection.close()
+        if session is not None:
+            close = broken or self._request.params.get("close_session", "0") in ("1", "true")
+            self._sessions.release(session, close=close)

@@ -1,0 +1,160 @@
+"""One HTTP request, read: who asks, what, with which settings, parameters, external tables, and in which encodings."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from headwater.warehouse.embedded import compression
+from headwater.warehouse.embedded.access import User, Users
+from headwater.warehouse.embedded.errors import EndpointError
+from headwater.warehouse.embedded.limits import TRANSPORT_PARAMS
+from headwater.warehouse.embedded.statements import quote_name
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_EXTERNAL_SUFFIXES = ("_structure", "_types", "_format")
+
+
+class ClientDisconnect(Exception):
+    """The client hung up before its request was whole."""
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A table the client sends along: its columns in ClickHouse's words, its format, its bytes."""
+
+    name: str
+    structure: str
+    format: str
+    data: bytes
+
+
+@dataclass
+class QueryRequest:
+    """What a request asks for. `url_query` is the statement's beginning, `body` brings the rest of it, or data."""
+
+    user: User
+    method: str
+    params: dict[str, str]
+    headers: dict[str, str]
+    query_id: str
+    url_query: str
+    settings: dict[str, str]
+    parameters: dict[str, str]
+    external: list[ExternalTable] = field(default_factory=list)
+
+    @property
+    def database(self) -> str | None:
+        """The database named in URL or header."""
+        return self.params.get("database") or self.headers.get("x-clickhouse-database") or None
+
+    @property
+    def default_format(self) -> str:
+        """The format of an answer whose query has no FORMAT clause."""
+        return self.params.get("default_format") or self.headers.get("x-clickhouse-format") or "TabSeparated"
+
+    @property
+    def blocks_out(self) -> bool:
+        """Whether the client wants ClickHouse's own compressed blocks."""
+        return self.params.get("compress", "0") in ("1", "true")
+
+    @property
+    def content_encoding(self) -> str:
+        """The encoding of the answer."""
+        if self.blocks_out or self.params.get("enable_http_compression", "1") in ("0", "false"):
+            return ""
+        return compression.negotiate(self.headers.get("accept-encoding", ""))
+
+
+def read_head(scope: Scope, users: Users) -> QueryRequest:
+    """Everything but the body. Raises AUTHENTICATION_FAILED and the like."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    user = users.authenticate(headers, params)
+    if params.get("role"):
+        raise EndpointError("SET_NON_GRANTED_ROLE", f"Role {params['role']} should be granted to set as current.")
+    request = QueryRequest(
+        user=user,
+        method=scope["method"],
+        params=params,
+        headers=headers,
+        query_id=params.get("query_id") or headers.get("x-clickhouse-query-id") or str(uuid.uuid4()),
+        url_query=params.get("query", ""),
+        settings={},
+        parameters={},
+    )
+    _sort_params(request, params, external=False)
+    return request
+
+
+def _sort_params(request: QueryRequest, params: Mapping[str, str], *, external: bool) -> None:
+    """Query parameters and settings out of the URL, or out of a form."""
+    tables = {name for name in params if external and name.endswith(_EXTERNAL_SUFFIXES)}
+    for name, value in params.items():
+        if name.startswith("param_"):
+            request.parameters[name[6:]] = value
+        elif name not in TRANSPORT_PARAMS and name not in tables and not name.endswith(("_structure", "_types")):
+            if not _NAME.fullmatch(name):
+                raise EndpointError("UNKNOWN_SETTING", f"Unknown setting '{name}'.")
+            request.settings[name] = value
+
+
+async def read_form(request: QueryRequest, scope: Scope, receive: Receive) -> None:
+    """A multipart body: external tables as files; `query` and `param_*` may come as fields."""
+    async with Request(scope, receive).form(max_part_size=16 * 1024**2) as form:
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        uploads = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
+        options = {**request.params, **fields}
+        request.url_query += fields.pop("query", "")
+        _sort_params(request, fields, external=True)
+        for name, upload in uploads.items():
+            request.external.append(_external_table(name, options, await upload.read()))
+            request.settings.pop(f"{name}_format", None)
+
+
+def _external_table(name: str, options: Mapping[str, str], data: bytes) -> ExternalTable:
+    structure = options.get(f"{name}_structure", "")
+    if not structure and (types := options.get(f"{name}_types", "")):
+        structure = ", ".join(f"_{number} {kind.strip()}" for number, kind in enumerate(types.split(","), 1))
+    if not structure:
+        raise EndpointError(
+            "BAD_ARGUMENTS",
+            f"Neither structure nor types have not been provided for external table {quote_name(name)}. "
+            "Use fields _structure or _types to do so.",
+        )
+    return ExternalTable(name, structure, options.get(f"{name}_format", "TabSeparated"), data)
+
+
+async def raw_body(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises `ClientDisconnect`."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if data := message.get("body", b""):
+            yield data
+        if not message.get("more_body", False):
+            return
+
+
+async def decoded_body(request: QueryRequest, receive: Receive) -> AsyncIterator[bytes]:
+    """The body, decompressed."""
+    codec = compression.decoder(
+        request.headers.get("content-encoding", ""), native=request.params.get("decompress", "0") in ("1", "true")
+    )
+    async for chunk in raw_body(receive):
+        if data := codec.feed(chunk):
+            yield data
+    if data := codec.finish():
+        yield data
