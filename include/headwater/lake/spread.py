@@ -153,7 +153,7 @@ def _version_changes(
     """Key columns and `affected_from` (date) of each key whose versions differ between two snapshots."""
     compared = ", ".join(f"`{c}`" for c in columns if c not in _NOT_COMPARED)
     sides = {
-        side: f"(SELECT *, struct({compared}) AS attributes FROM {CATALOG}.{name} VERSION AS OF {snapshot})"
+        side: f"(SELECT *, struct({compared}) AS attributes FROM {CATALOG}.{name} VERSION AS OF {snapshot})"  # noqa: S608
         for side, snapshot in (("o", since), ("n", head))
     }
     same = " AND ".join(f"o.`{c}` = n.`{c}`" for c in (*keys, "valid_from"))
@@ -167,7 +167,7 @@ def _version_changes(
         WHERE o.valid_from IS NULL OR n.valid_from IS NULL
             OR NOT o.attributes <=> n.attributes OR o.valid_to <> n.valid_to
         GROUP BY ALL
-    """)
+    """)  # noqa: S608 - names come from contracts
 
 
 def _partitions_holding(spark: SparkSession, model: Model, changes: DataFrame, keys: tuple[str, ...]) -> Affected:

@@ -71,7 +71,8 @@ def check(spark: SparkSession, dataset: Dataset, identifier: str, condition: str
     """Judge the table `identifier` (a branch, as Spark names it), whose rows of `condition` are new."""
     begun = time.monotonic()
     whole = spark.table(identifier)
-    by_rows, by_table = [], []
+    by_rows: list[Any] = []
+    by_table: list[Any] = []
     for expectation in expectations(dataset):
         (by_rows if judged_by_rows(dataset, expectation.meta["rule"]) else by_table).append(expectation)
     if condition == "true":
@@ -88,7 +89,7 @@ def _validate(frame: DataFrame, suite: Sequence[Any]) -> list[CheckResult]:
 
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
     source = context.data_sources.add_spark("build", persist=False)
     batch = (
         source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
