@@ -116,6 +116,8 @@ def _check(document: Document, at: NodePath, check: dict[str, Any], column: str 
     for operator in _UNSUPPORTED_OPERATORS:
         if operator in check:
             yield document.error((*at, operator), f"{operator} is not supported", "state what must be")
+    if "mustBe" in check and type(check["mustBe"]) not in (int, float):
+        yield document.error((*at, "mustBe"), f"mustBe '{check['mustBe']}' is no number", "give the number to be met")
     if kind in ("sql", "custom") and not check.get("name"):
         yield document.error(at, f"a check of type {kind} has no name", "name it: results are kept by name")
     if kind == "custom":

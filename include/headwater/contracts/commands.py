@@ -9,7 +9,7 @@ import typer
 
 from headwater.contracts import deploy
 from headwater.contracts.deploy import Change, Target
-from headwater.contracts.graph import pipeline_graph, render_graph
+from headwater.contracts.graph import model_inputs, model_path, pipeline_graph, render_graph
 from headwater.contracts.loader import ContractErrors, load_contracts
 from headwater.contracts.model import Dataset, Kind
 from headwater.contracts.releases import next_release, release
@@ -48,13 +48,28 @@ def _faults(settings: Settings, names: list[str] | None) -> list[ContractError]:
     except ContractError as error:
         return [error]
     found = [fault for d in datasets if d.kind is Kind.STREAM for fault in _release_faults(settings, d)]
+    found += [fault for d in datasets if d.kind is Kind.MODEL for fault in _model_faults(settings, d)]
     try:
         if _graph_text(settings) != _graph_now(settings):
             what = "the datasets' graph is not what the contracts say"
             found.append(ContractError(what, where="dags/graph.py", remedy="run `headwater contract generate`"))
     except ContractError as error:
-        found.append(error)
+        if str(error) not in map(str, found):
+            found.append(error)
     return found
+
+
+def _model_faults(settings: Settings, dataset: Dataset) -> list[ContractError]:
+    """Whether the SQL of a gold model reads what its contract says, and nothing else."""
+    try:
+        path = model_path(dataset, settings.gold_models_dir)
+    except ContractError as error:
+        return [error]
+    read = {table.partition(".")[2] for table in model_inputs(path.read_text(encoding="utf-8"))}
+    what = [f"does not read '{name}', which `spread` names" for name in sorted(set(dataset.spread) - read)]
+    what += [f"reads '{name}', which `spread` does not name" for name in sorted(read - set(dataset.spread))]
+    remedy = f"make the model and `spread` of {dataset.path.name} say the same"
+    return [ContractError(f"the model {w}", where=str(path), remedy=remedy) for w in what]
 
 
 def _release_faults(settings: Settings, dataset: Dataset) -> list[ContractError]:

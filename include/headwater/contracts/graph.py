@@ -17,7 +17,6 @@ from headwater.contracts.model import Catalogue, Dataset, Kind
 from headwater.errors import ContractError
 
 HEADER = '''"""Datasets, and the tables each is made from. Written by `headwater contract generate`; do not edit."""
-# ruff: noqa: E501, Q000
 
 from typing import Any
 

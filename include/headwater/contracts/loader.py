@@ -266,9 +266,13 @@ def _reference_errors(dataset: Dataset, known: dict[str, Dataset]) -> Iterable[C
         if name not in known:
             remedy = f"known are: {', '.join(sorted(known))}"
             yield document.error(("schema", 0, "customProperties"), f"spread: there is no dataset '{name}'", remedy)
-    own = {c["name"]: i for i, c in enumerate(document.data["schema"][0]["properties"])}
+    own: dict[str, int] = {c["name"]: i for i, c in enumerate(document.data["schema"][0]["properties"])}
     for column in dataset.columns:
         targets = [column.references] if column.references else []
+        target_kind = known[targets[0].split(".")[0]].kind if targets and targets[0].split(".")[0] in known else None
+        if dataset.kind is Kind.MODEL and target_kind not in (None, Kind.MODEL):
+            at = ("schema", 0, "properties", own[column.name])
+            yield document.error(at, f"'{column.name}' refers to '{targets[0]}', which is not gold", "name a dimension")
         for target in targets + [s for s in column.sources if "." in s]:
             table, _, name = target.partition(".")
             if table not in known or not _has_column(known[table], name):

@@ -1,0 +1,122 @@
+"""`headwater dataset list|show|where`: which datasets there are, what each is, and everything it became."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from headwater.contracts.footprint import footprint
+from headwater.contracts.layers import bronze_columns, silver_columns, table_names
+from headwater.contracts.loader import load_contracts
+from headwater.contracts.model import Column, Dataset, Kind
+from headwater.settings import get_settings
+
+app = typer.Typer(no_args_is_help=True, help="List datasets, and show what each became.")
+
+Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_datasets(as_json: Json = False) -> None:
+    """All datasets, by domain and kind."""
+    datasets = sorted(load_contracts().datasets.values(), key=lambda d: (d.domain, list(Kind).index(d.kind), d.name))
+    if as_json:
+        typer.echo(json.dumps([_summary(d) for d in datasets]))
+        return
+    table = Table("dataset", "kind", "domain", "what", box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap, column.overflow = True, "ellipsis"
+    for column, width in zip(table.columns, (max(len(d.name) for d in datasets), 6, 8), strict=False):
+        column.min_width = width
+    for d in datasets:
+        table.add_row(d.name, d.kind, d.domain, d.description)
+    _console().print(table)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """One dataset: owner, key, columns per layer, rules, service levels."""
+    dataset = load_contracts().get(name)
+    if as_json:
+        typer.echo(json.dumps(_details(dataset)))
+        return
+    console = _console()
+    console.print(f"[bold]{dataset.name}[/bold] ({dataset.kind}, {dataset.domain}, {dataset.version})")
+    console.print(dataset.description)
+    console.print(f"owner {dataset.owner}; key {', '.join(dataset.primary_key)}; {_levels(dataset)}\n")
+    table = Table("column", "type", "", "class", "description", box=None, pad_edge=False)
+    for c in dataset.columns:
+        marks = [m for m, on in (("key", c.primary_key), ("required", c.required), ("derived", c.derived)) if on]
+        table.add_row(c.name, str(c.type), ", ".join(marks), c.classification, c.description)
+    console.print(table)
+    rules = f"{len(dataset.row_rules)} row rules, {len(dataset.table_rules)} table rules"
+    console.print(f"\n{rules}; `headwater dataset where {dataset.name}` lists them")
+
+
+@app.command()
+def where(name: Name, as_json: Json = False) -> None:
+    """Everything the dataset became: topic, subject, tables, checks, DAG and tasks, warehouse table, tests."""
+    found = footprint(get_settings(), load_contracts().get(name))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for aspect, names in found.items():
+        typer.echo(f"{aspect:<12} {names[0]}")
+        for more in names[1:]:
+            typer.echo(f"{'':<12} {more}")
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def _levels(dataset: Dataset) -> str:
+    kept = ", ".join(f"{layer} {days} days" for layer, days in dataset.retention_days.items())
+    fresh = f"at most {dataset.freshness_seconds} s old, " if dataset.freshness_seconds else ""
+    return f"{fresh}kept: {kept}"
+
+
+def _summary(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "domain": dataset.domain,
+        "kind": dataset.kind,
+        "version": dataset.version,
+        "description": dataset.description,
+        "owner": dataset.owner,
+        "tables": list(table_names(dataset)),
+    }
+
+
+def _details(dataset: Dataset) -> dict[str, Any]:
+    of_layer = {"bronze": bronze_columns, "silver": silver_columns} if dataset.kind is not Kind.MODEL else {}
+    return {
+        **_summary(dataset),
+        "primary_key": list(dataset.primary_key),
+        "history": dataset.history,
+        "freshness_seconds": dataset.freshness_seconds,
+        "latency_seconds": dataset.latency_seconds,
+        "retention_days": dict(dataset.retention_days),
+        "columns": [_column(c) for c in dataset.columns],
+        "layers": {layer: [c.name for c in columns(dataset)] for layer, columns in of_layer.items()},
+        "row_rules": [{"name": r.name, "condition": r.expression, "severity": r.severity} for r in dataset.row_rules],
+        "table_rules": [{"name": r.name, "metric": r.metric, "severity": r.severity} for r in dataset.table_rules],
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": str(column.type),
+        "description": column.description,
+        "required": column.required,
+        "primary_key": column.primary_key,
+        "classification": column.classification,
+        "derived": column.derived,
+        "references": column.references,
+    }
