@@ -50,7 +50,7 @@ class EventSource:
         table = completejourney.read(self.recipe.file)
         for bound, keep in ((start, pc.greater_equal), (end, pc.less)):
             if bound is not None:
-                table = table.filter(keep(table[self.time_column], pa.scalar(bound, pa.timestamp("ns"))))
+                table = table.filter(keep(table[self.time_column], pa.scalar(bound).cast(pa.timestamp("ns"))))
         return table.slice(0, limit) if limit is not None else table
 
     def events(self, rows: pa.Table, schema_version: int) -> pa.Table:

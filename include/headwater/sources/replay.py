@@ -82,8 +82,8 @@ class Replay:
         self.schema = schema or newest_schema(self._source.dataset.subject)
         rows = self._source.rows(selection.start, selection.end, selection.limit)
         self.selected = rows.num_rows
-        topics.partitions(topic)
-        self._rows = rows if restart else _missing(rows, self._source, topics.event_ids(topic))
+        topics.partitions(self.topic)
+        self._rows = rows if restart else _missing(rows, self._source, topics.event_ids(self.topic))
 
     @property
     def already_there(self) -> int:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from headwater.errors import RetryableError, TerminalError
-from headwater.settings import get_settings
+from headwater.contracts.registry import RegistryClient
+from headwater.errors import TerminalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +20,10 @@ class RegisteredSchema:
 
 
 def newest_schema(subject: str) -> RegisteredSchema:
-    """The newest version of a subject. Raises `TerminalError` where there is none, `RetryableError` without registry."""
-    settings = get_settings()
-    password = settings.registry_password.get_secret_value()
-    auth = (settings.registry_username, password) if settings.registry_username else None
-    url = f"{settings.registry_url}/subjects/{subject}/versions/latest"
-    try:
-        response = httpx.get(url, auth=auth, timeout=30.0, verify=settings.registry_ssl_ca_location or True)
-    except httpx.TransportError as error:
-        raise RetryableError(
-            f"the schema registry does not answer: {error}",
-            where=settings.registry_url,
-            remedy="see `headwater status`, then `headwater up registry`",
-        ) from error
-    if response.status_code == httpx.codes.NOT_FOUND:
-        raise TerminalError(
-            f"subject '{subject}' is not registered", where=settings.registry_url, remedy="`headwater contract apply`"
-        )
-    if response.is_error:
-        raise RetryableError(f"the registry answered {response.status_code}", where=url)
-    body = response.json()
-    return RegisteredSchema(id=body["id"], version=body["version"], schema=json.loads(body["schema"]))
+    """The newest version of a subject. Raises `TerminalError` where there is none, and the registry client's errors."""
+    with RegistryClient() as registry:
+        versions = registry.versions(subject)
+        if not versions:
+            raise TerminalError(f"subject '{subject}' is not registered", remedy="run `headwater contract apply`")
+        schema_id, schema = registry.version(subject, versions[-1])
+    return RegisteredSchema(id=schema_id, version=versions[-1], schema=schema)

@@ -37,17 +37,19 @@ def _consumer() -> Iterator[Consumer]:
 
 def partitions(topic: str) -> list[int]:
     """Partition numbers. Raises `TerminalError` where the topic is missing, `RetryableError` where Kafka is not there."""
+    config = client_config()
     try:
-        metadata = AdminClient(client_config(log_level=0)).list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
+        # All topics, not this one: asking for one that is missing may create it.
+        metadata = AdminClient({**config, "log_level": 0}).list_topics(timeout=TIMEOUT_SECONDS)
     except KafkaException as error:
         raise RetryableError(
             f"Kafka does not answer: {error.args[0].str()}",
-            where=str(client_config()["bootstrap.servers"]),
+            where=str(config["bootstrap.servers"]),
             remedy="see `headwater status`, then `headwater up kafka`",
         ) from error
-    if metadata.error is not None or not metadata.partitions:
+    if topic not in metadata.topics:
         raise TerminalError(f"topic '{topic}' does not exist", remedy="create it with `headwater contract apply`")
-    return sorted(metadata.partitions)
+    return sorted(metadata.topics[topic].partitions)
 
 
 def records(topic: str) -> Iterator[Message]:
