@@ -56,14 +56,17 @@ def spark(stack: Settings) -> Iterator[SparkSession]:
     session.stop()
 
 
-@pytest.fixture
-def own_home() -> Iterator[Settings]:
-    """The settings of a fresh home on free ports, with nothing running; whatever the test starts there is ended."""
+def _own_home() -> Iterator[Settings]:
+    """The settings of a fresh home on free ports, with nothing running; whatever is started there is ended."""
     with temporary_home() as settings:
         try:
             yield settings
         finally:
             embedded.down(print, wipe=True)
+
+
+own_home = pytest.fixture(_own_home, name="own_home")
+module_home = pytest.fixture(_own_home, scope="module", name="module_home")
 
 
 @contextmanager

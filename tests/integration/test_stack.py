@@ -1,0 +1,155 @@
+"""The whole embedded stack, as `headwater` starts, repairs and stops it. Each test goes on from the one before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import psutil
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from headwater.embedded import processes
+from headwater.embedded.health import is_free
+from headwater.embedded.services import SERVICES
+from headwater.embedded.status import status
+from headwater.settings import Settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+WARM_UP_SECONDS = 60
+RESIDENT_BYTES = 8 * 1024**3
+
+
+def headwater(*arguments: str) -> str:
+    """Run the command line as a user does; its output. It must succeed."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "headwater.cli", *arguments], capture_output=True, text=True, timeout=400
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+@pytest.fixture(scope="module")
+def running(module_home: Settings) -> Settings:
+    headwater("up")
+    from headwater.settings import get_settings
+
+    get_settings.cache_clear()
+    return get_settings()
+
+
+def pids(settings: Settings) -> dict[str, int]:
+    names = [spec.name for service in SERVICES.values() for spec in service.processes(settings)]
+    found = {name: processes.find(settings, name) for name in names}
+    return {name: one.pid for name, one in found.items() if one}
+
+
+def healthy(settings: Settings) -> bool:
+    return all(one.state == "healthy" for one in status(settings))
+
+
+def test_every_service_answers_its_health_check(running):
+    assert {one.name: one.state for one in status(running)} == dict.fromkeys(SERVICES, "healthy")
+
+
+def test_a_second_up_changes_nothing(running):
+    before = pids(running)
+    said = headwater("up")
+    assert pids(running) == before
+    assert said.count("runs already") == len(SERVICES)
+
+
+def test_the_whole_stack_at_rest_fits_into_eight_gibibytes(running):
+    report = json.loads(headwater("status", "--json"))
+    resident = {one["name"]: one["resident_bytes"] for one in report}
+    assert all(size > 0 for size in resident.values())
+    assert sum(resident.values()) < RESIDENT_BYTES, resident
+
+
+def test_doctor_finds_nothing_to_mend(running):
+    findings = json.loads(headwater("doctor", "--json"))
+    assert [finding for finding in findings if finding["state"] == "bad"] == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "kafka", "registry", "clickhouse", "spark", "airflow-scheduler", "mcp"])
+def test_up_repairs_a_killed_process(running, name):
+    victim = processes.find(running, name)
+    victim.process.kill()
+    assert processes.await_end([victim.process], 10) == []
+    headwater("up")
+    assert pids(running)[name] != victim.pid
+    assert healthy(running)
+
+
+def test_what_was_acknowledged_survives_the_death_of_everything(running):
+    write_marks(running)
+    everything = [process for group in processes.belonging(running).values() for process in group]
+    for process in everything:
+        process.kill()
+    assert processes.await_end(everything, 20) == []
+    begin = time.monotonic()
+    headwater("up")
+    took = time.monotonic() - begin
+    assert healthy(running)
+    assert read_marks(running) == ("row", b"record")
+    assert took < WARM_UP_SECONDS, f"took {took:.0f} s"
+
+
+def write_marks(settings: Settings) -> None:
+    with psycopg.connect(settings.postgres_dsn("source")) as connection:
+        connection.execute("create table mark (text text)")
+        connection.execute("insert into mark values ('row')")
+    servers = {"bootstrap.servers": settings.kafka_bootstrap_servers}
+    AdminClient(servers).create_topics([NewTopic("mark", 1)])["mark"].result(20)
+    producer = Producer(servers | {"acks": "all"})
+    producer.produce("mark", b"record")
+    assert producer.flush(20) == 0
+
+
+def read_marks(settings: Settings) -> tuple[str, bytes]:
+    with psycopg.connect(settings.postgres_dsn("source")) as connection:
+        row = connection.execute("select text from mark").fetchone()[0]
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "mark", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(["mark"])
+    try:
+        return row, consumer.poll(30).value()
+    finally:
+        consumer.close()
+
+
+def test_two_ups_at_once_start_each_process_once(running):
+    for name in ("registry", "mcp"):
+        processes.find(running, name).process.kill()
+    command = [sys.executable, "-m", "headwater.cli", "up"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=300)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert healthy(running)
+    marked = processes.belonging(running)
+    assert {name: len(marked[name]) for name in ("kafka", "registry", "spark")} == {
+        "kafka": 1,
+        "registry": 1,
+        "spark": 1,
+    }
+
+
+def test_down_leaves_nothing_running(running):
+    before = pids(running)
+    ports = [port for service in SERVICES.values() for spec in service.processes(running) for port in spec.ports]
+    headwater("down")
+    assert processes.belonging(running) == {}
+    assert [name for name, pid in before.items() if psutil.pid_exists(pid)] == []
+    assert [port for port in ports if not is_free(port)] == []
+    assert list(processes.run_dir(running).glob("*.pid")) == []
+
+
+def test_down_again_is_harmless_and_wipe_forgets_the_data(running):
+    headwater("down", "--wipe")
+    kept = {path.name for path in running.home.iterdir()}
+    assert kept <= {"run"}, kept
