@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.embedded.errors import NoJava
-from headwater.settings import Settings, inherited_java_home, search_path
+from headwater.settings import LOOPBACK, Settings, inherited_java_home, search_path
 
 SUPPORTED = (17, 21)
 NEEDED_MODULE = "jdk.incubator.vector"
@@ -110,6 +110,13 @@ def executable(settings: Settings) -> str:
             return "java"
         _FOUND[key] = java
     return str(_FOUND[key].executable)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What Spark's scripts must be told, so that they start this Java and not whatever lies on PATH."""
+    program = Path(executable(settings))
+    home = {"JAVA_HOME": str(program.parent.parent)} if program.is_absolute() else {}
+    return home | {"SPARK_LOCAL_IP": LOOPBACK}
 
 
 def ensure_java(settings: Settings, places: Iterable[Path] | None = None) -> Java:

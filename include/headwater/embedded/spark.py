@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.embedded.health import listens
-from headwater.embedded.java import executable
+from headwater.embedded.java import environment
 from headwater.embedded.service import ProcessSpec, Service
 from headwater.settings import LOOPBACK, Settings
 
@@ -50,7 +50,6 @@ def processes(settings: Settings) -> list[ProcessSpec]:
     command += ["--properties-file", str(_properties(settings))]
     command += ["--conf", f"spark.connect.grpc.binding.address={LOOPBACK}"]
     command += ["--conf", f"spark.connect.grpc.binding.port={settings.spark_connect_port}", "spark-internal"]
-    java_home = Path(executable(settings)).parent.parent
     return [
         ProcessSpec(
             name="spark",
@@ -58,9 +57,8 @@ def processes(settings: Settings) -> list[ProcessSpec]:
             healthy=lambda: healthy(settings),
             ports=(settings.spark_connect_port,),
             environment={
-                "JAVA_HOME": str(java_home),
+                **environment(settings),
                 "SPARK_HOME": str(spark_home()),
-                "SPARK_LOCAL_IP": LOOPBACK,
                 "PYSPARK_PYTHON": sys.executable,
             },
             directory=_folder(settings),

@@ -7,9 +7,11 @@ file, never on a command line.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.embedded.java import environment
 from headwater.settings import LOOPBACK, Settings, get_settings
 
 if TYPE_CHECKING:
@@ -106,6 +108,8 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
 
     conf = spark_conf()
     Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
+    # PySpark starts whatever Java it finds first, be it one that Spark cannot run on.
+    os.environ.update(environment(settings))
     launch = SparkConf(loadDefaults=False).setAll([(name, conf[name]) for name in LAUNCH_ONLY])
     # Starts the JVM with what goes on its command line; all else, the password among it, follows in memory.
     SparkContext._ensure_initialized(conf=launch)
