@@ -6,12 +6,11 @@ rounding in whole numbers, joins where the models use windows and the other way 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-
-from truth.source import Change, connect
+from tests.truth.comparison import differences
+from tests.truth.source import Part, connect
 
 QUERIES = Path(__file__).parent / "queries"
 
@@ -39,17 +38,19 @@ KEYS: dict[str, tuple[str, ...]] = {
 class Truth:
     """The answers for one part of the data. Reads the files once; ask it for as many tables as you like."""
 
-    def __init__(
-        self, transactions_filter: str = "true", redemptions_filter: str = "true", changes: Sequence[Change] = ()
-    ) -> None:
-        """Take the transactions and redemptions that these DuckDB conditions let through (see `source.connect`)."""
-        self._db = connect(transactions_filter, redemptions_filter, changes)
+    def __init__(self, part: Part | None = None) -> None:
+        """Take this part of the source's data; all of it, and no dated changes, by default."""
+        self.source = connect(part or Part())
 
     def expected(self, name: str) -> pa.Table:
         """The rows that gold table `name` must hold, in any order."""
-        return self._db.sql((QUERIES / f"{name}.sql").read_text()).to_arrow_table()
+        return self.source.sql((QUERIES / f"{name}.sql").read_text()).to_arrow_table()
+
+    def differences(self, name: str, actual: pa.Table) -> list[str]:
+        """How `actual` differs from what gold table `name` must hold; empty where it does not."""
+        return differences(actual, self.expected(name), KEYS[name])
 
 
 def expected(name: str, transactions_filter: str = "true") -> pa.Table:
-    """The rows that gold table `name` must hold when these transactions were replayed."""
-    return Truth(transactions_filter).expected(name)
+    """The rows that gold table `name` must hold when these transactions, and no dated changes, came in."""
+    return Truth(Part(transactions=transactions_filter)).expected(name)

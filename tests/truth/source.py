@@ -18,6 +18,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from headwater.sources.changes import planned_changes
+
 BEGINNING = datetime(1900, 1, 1)
 END = datetime(2299, 12, 31)
 UNKNOWN_KEY = "0" * 32
@@ -51,24 +53,37 @@ def version_key(key: int, valid_from: datetime) -> str:
     return hashlib.sha256(f"{key}|{valid_from:%Y-%m-%d %H:%M:%S.%f}".encode()).hexdigest()[:32]
 
 
-def connect(
-    transactions_filter: str = "true", redemptions_filter: str = "true", changes: Sequence[Change] = ()
-) -> duckdb.DuckDBPyConnection:
-    """A connection whose `line` and `redemption` hold what the filters let through.
+@dataclass(frozen=True)
+class Part:
+    """Which part of the source's data the platform was given: DuckDB conditions over the columns of the files.
 
-    The filters are DuckDB conditions over the columns of the files; `file_row_number` (from 0) is there too, so the
-    first thousand are `file_row_number < 1000`.
+    `file_row_number` (from 0) is a column too, so a replay with `--limit 1000` is `file_row_number < 1000`.
     """
+
+    transactions: str = "true"
+    redemptions: str = "true"
+    promotions: str = "true"
+    changes: tuple[Change, ...] = ()
+
+
+def demo_changes() -> tuple[Change, ...]:
+    """The dated changes that the demo applies to its source."""
+    return tuple(Change(c.table, c.key, c.at, {c.column: c.new}) for c in planned_changes())
+
+
+def connect(part: Part) -> duckdb.DuckDBPyConnection:
+    """A connection whose `line`, `redemption` and `promotion` hold what this part of the data is."""
     db = duckdb.connect()
     # Of a machine that others work on too.
     db.execute("SET memory_limit = '1500MB'; SET threads = 2; SET TimeZone = 'UTC'")
     for name, file in _FILES.items():
         db.execute(f"CREATE VIEW {name} AS FROM read_parquet('{data_folder() / file}.parquet', file_row_number = true)")
-    db.execute(_LINES.format(filter=transactions_filter))
+    db.execute(_LINES.format(filter=part.transactions))
     db.execute(f"CREATE VIEW redemption AS SELECT * REPLACE (redemption_date::DATE AS redemption_date) "
-               f"FROM redemption_file WHERE {redemptions_filter}")  # fmt: skip
-    _versions(db, "product", PRODUCT, "FROM product_file", changes)
-    _versions(db, "household", HOUSEHOLD, _HOUSEHOLDS, changes)
+               f"FROM redemption_file WHERE {part.redemptions}")  # fmt: skip
+    db.execute(f"CREATE VIEW promotion AS FROM promotion_file WHERE {part.promotions}")
+    _versions(db, "product", PRODUCT, "FROM product_file", part.changes)
+    _versions(db, "household", HOUSEHOLD, _HOUSEHOLDS, part.changes)
     for macro in _MACROS:
         db.execute(f"CREATE MACRO {macro}")
     return db
@@ -106,7 +121,7 @@ _FILES = {
     "campaign": "campaign_descriptions",
     "target": "campaigns",
     "coupon_file": "coupons",
-    "promotion": "promotions",
+    "promotion_file": "promotions",
     "product_file": "products",
     "demographic": "demographics",
 }

@@ -8,6 +8,7 @@ import duckdb
 
 _MONEY = ", ".join(f"money({c})::DECIMAL(10,2) AS {name}" for c, name in (
     ("sv", "sales_value"), ("rd", "retail_disc"), ("cd", "coupon_disc"), ("cm", "coupon_match_disc")))  # fmt: skip
+_OWN = "* EXCLUDE (version_key, valid_from, valid_to, is_current)"
 _VERSION = """
     version_key AS _version_key, timezone('UTC', valid_from) AS valid_from, is_current,
     timezone('UTC', if(is_current, TIMESTAMP '9999-12-31', valid_to)) AS valid_to, false AS _is_deleted
@@ -18,11 +19,11 @@ TABLES: dict[str, str] = {
         SELECT basket_id, product_id, household_id, store_id, qty AS quantity, {_MONEY}, week::INT AS week,
                timezone('UTC', ts) AS transaction_timestamp, day AS transaction_date FROM line""",
     "coupon_redemptions": "SELECT household_id, coupon_upc, campaign_id, redemption_date FROM redemption",
-    "products": f"SELECT * EXCLUDE (version_key, valid_from, valid_to, is_current), {_VERSION} FROM product_version",
-    "households": f"SELECT * EXCLUDE (version_key, valid_from, valid_to, is_current), {_VERSION} FROM household_version",
+    "products": f"SELECT {_OWN}, {_VERSION} FROM product_version",
+    "households": f"SELECT {_OWN}, {_VERSION} FROM household_version",
     "stores": """
         SELECT store_id, 'Store ' || store_id AS store_name, false AS _is_deleted
-        FROM (SELECT store_id FROM line_file UNION SELECT store_id FROM promotion)""",
+        FROM (SELECT store_id FROM line_file UNION SELECT store_id FROM promotion_file)""",
     "campaigns": """
         SELECT campaign_id, campaign_type, start_date::DATE AS start_date, end_date::DATE AS end_date,
                false AS _is_deleted FROM campaign""",
@@ -30,7 +31,7 @@ TABLES: dict[str, str] = {
     "coupons": "SELECT coupon_upc, product_id, campaign_id, false AS _is_deleted FROM coupon",
     "promotions": """
         SELECT product_id, store_id, display_location, mailer_location, week::INT AS week
-        FROM promotion WHERE week <= (SELECT max(week) FROM line)""",
+        FROM promotion""",
 }
 
 
