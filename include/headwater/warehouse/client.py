@@ -1,11 +1,12 @@
 """Clients of the warehouse: `writer()` for DDL and loads, `reader()` for everything that only asks.
 
-Both are plain clickhouse-connect clients from the settings, for the embedded endpoint and a real server alike. A client
-is not for several threads at once; take one each. Times are bounded and nothing is tried twice behind the caller's back.
+Both are plain clickhouse-connect clients from the settings, for the embedded endpoint and a real server alike. One is
+not for several threads at once; take one each. Times are bounded and nothing is tried twice behind the caller's back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ CONNECT_SECONDS = 5
 ANSWER_SECONDS = 300
 
 AUTHENTICATION_FAILED = "516"
+QUERY_REMEDY = "mend the statement; the name in brackets is ClickHouse's own error"
 
 
 class WarehouseUnavailableError(RetryableError):
@@ -38,7 +40,7 @@ def writer() -> Client:
 
 
 def reader() -> Client:
-    """A client that only reads, within the server's limits. Raises `WarehouseUnavailableError`, `ConfigurationError`."""
+    """A client that only reads, within the server's limits. Raises as `writer` does."""
     settings = get_settings()
     return _connect(settings.clickhouse_reader_user, settings.clickhouse_reader_password, "CLICKHOUSE_READER_PASSWORD")
 
@@ -57,7 +59,6 @@ def _connect(user: str, password: SecretStr, variable: str) -> Client:
             send_receive_timeout=ANSWER_SECONDS,
             # A dead host must fail at once, and a statement must not run twice unasked.
             query_retries=0,
-            http_max_tries=1,
             # Without a session, one client's queries do not lock each other out.
             autogenerate_session_id=False,
         )
@@ -83,8 +84,11 @@ def explained(where: str) -> Iterator[None]:
             _first_line(error), where=where, remedy="`headwater status`, then `headwater up`"
         ) from error
     except ClickHouseError as error:
-        raise WarehouseQueryError(_first_line(error), where=where) from error
+        raise WarehouseQueryError(_first_line(error), where=where, remedy=QUERY_REMEDY) from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """The server's own words, without what clickhouse-connect puts around them."""
+    text = re.sub(r"^.*?server response: (?:Code: \d+\. DB::Exception: )?", "", str(error).strip(), flags=re.S)
+    text = re.sub(r"\s*\(version [^)]*\)+.*$", "", text, flags=re.S)
+    return text.splitlines()[0] if text else type(error).__name__

@@ -12,6 +12,7 @@ import socket
 import sys
 
 import uvicorn
+from pydantic import SecretStr
 
 from headwater.errors import ConfigurationError, HeadwaterError
 from headwater.settings import Settings, get_settings
@@ -41,8 +42,8 @@ def serve(settings: Settings) -> None:
     engine = Engine(settings.home / "clickhouse", databases)
     users = Users(
         [
-            User(settings.clickhouse_user, settings.clickhouse_password.get_secret_value(), readonly=False),
-            User(settings.clickhouse_reader_user, settings.clickhouse_reader_password.get_secret_value(), readonly=True),
+            _user(settings.clickhouse_user, settings.clickhouse_password, readonly=False),
+            _user(settings.clickhouse_reader_user, settings.clickhouse_reader_password, readonly=True),
         ]
     )
     limits = Limits(
@@ -63,6 +64,10 @@ def serve(settings: Settings) -> None:
     )
     log.info("ClickHouse %s (chDB) on http://%s:%d", engine.version, settings.bind_host, settings.clickhouse_port)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _user(name: str, password: SecretStr, *, readonly: bool) -> User:
+    return User(name, password.get_secret_value(), readonly=readonly)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,10 +13,6 @@ from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.request import QueryRequest, Send
 
 
-class BrokenAnswer(Exception):
-    """The answer has begun and cannot be ended well: the server closes the connection, so that clients notice."""
-
-
 class Answer:
     """Writes one answer. `describe` tells it what is known of the request."""
 
@@ -45,6 +41,7 @@ class Answer:
         """An error: with status and code before the first byte; after it within the body, and the connection is cut."""
         if self._started:
             await self._error_in_stream(error)
+            return
         headers = self._headers("text/plain; charset=UTF-8")
         headers.append((b"x-clickhouse-exception-code", str(error.code).encode()))
         if self._request is not None and self._request.blocks_out:
@@ -55,13 +52,15 @@ class Answer:
         await self._write(error.status, headers, error.body.encode())
 
     async def _error_in_stream(self, error: EndpointError) -> None:
-        """ClickHouse's way since 25.11: the text between two markers with the tag of the header."""
+        """ClickHouse's way since 25.11: the text between two markers with the tag of the header.
+
+        The body is left without its end, so that the server closes the connection and every client notices.
+        """
         text = error.body.encode()
         tag = self._tag.encode()
         block = b"\r\n__exception__\r\n" + tag + b"\r\n" + text
         block += f"{len(text)} ".encode() + tag + b"\r\n__exception__\r\n"
         await self._body(self._codec.feed(block) + self._codec.finish(), more=True)
-        raise BrokenAnswer(error.name)
 
     async def whole(self, data: bytes, progress: Progress) -> None:
         """An answer that is complete, with its summary."""

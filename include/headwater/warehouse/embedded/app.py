@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.access import Users
@@ -183,9 +183,7 @@ class Endpoint:
 
     # --- queries
 
-    async def _answer_rows(
-        self, execution: Execution, sql: str, watcher: asyncio.Future[None], answer: Answer
-    ) -> None:
+    async def _answer_rows(self, execution: Execution, sql: str, watcher: asyncio.Future[None], answer: Answer) -> None:
         pieces: Iterator[bytes] = iter(())
 
         def begin() -> tuple[list[bytes], bool]:
@@ -210,8 +208,9 @@ class Endpoint:
 
     async def _watched(self, work: Callable[[], T], execution: Execution, watcher: asyncio.Future[None]) -> T:
         """Run a step in a worker; if the client hangs up meanwhile, cancel the query and see the step end."""
-        step = asyncio.ensure_future(self._in_worker(work))
-        await asyncio.wait({step, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        step = asyncio.create_task(self._in_worker(work))
+        both: set[asyncio.Future[Any]] = {step, watcher}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if step.done():
             return step.result()
         loop = asyncio.get_running_loop()
@@ -246,7 +245,7 @@ class Endpoint:
         body: AsyncIterator[bytes],
         answer: Answer,
     ) -> None:
-        """Append the data as it comes, and answer only after the commit; a client that hangs up before leaves nothing."""
+        """Append the data as it comes and answer after the commit; a client that hangs up before has it cancelled."""
         sql = _decode(text[: len(head.sql)])
         insert = await self._in_worker(lambda: execution.insert(execution.prepare(sql, data_follows=True), head.format))
         batch = bytearray(text[head.data_start :])
@@ -276,8 +275,9 @@ async def _hang_up(receive: Receive) -> None:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+    nothing: tuple[bytes, ...] = ()
+    for chunk in nothing:
+        yield chunk
 
 
 def _take(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:

@@ -94,7 +94,7 @@ class BlockEncoder:
     @staticmethod
     def _block(data: bytes) -> bytes:
         compressed = lz4.block.compress(data, store_size=False)
-        body = HEADER.pack(LZ4, len(compressed) + HEADER.size, len(data)) + compressed
+        body: bytes = HEADER.pack(LZ4, len(compressed) + HEADER.size, len(data)) + compressed
         return checksum(body) + body
 
 
@@ -131,7 +131,7 @@ class BlockDecoder:
     def _decompress(method: int, data: bytes, raw_size: int) -> bytes:
         try:
             if method == LZ4:
-                return lz4.block.decompress(data, uncompressed_size=raw_size)
+                return bytes(lz4.block.decompress(data, uncompressed_size=raw_size))
             if method == ZSTD:
                 return zstandard.ZstdDecompressor().decompress(data, max_output_size=raw_size)
         except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import chdb
 from chdb.state.sqlitelike import Connection
 
 from headwater.warehouse.embedded import access
-from headwater.warehouse.embedded.errors import EndpointError, from_engine
+from headwater.warehouse.embedded.errors import from_engine
 from headwater.warehouse.embedded.statements import quote, quote_name
 
 
@@ -168,7 +169,7 @@ class EngineConnection:
 class Insert:
     """An INSERT under way: data is appended in pieces, `finish` commits, `cancel` forgets what is not committed."""
 
-    def __init__(self, raw: chdb._chdb.connect, handle: chdb._chdb.streaming_insert_result) -> None:
+    def __init__(self, raw: Any, handle: Any) -> None:
         self._raw = raw
         self._handle = handle
 
@@ -193,6 +194,3 @@ class Insert:
             self._raw.insert_cancel(self._handle)
         except RuntimeError as error:
             raise from_engine(error) from None
-
-
-__all__ = ["Engine", "EngineConnection", "EndpointError", "Insert", "Progress"]

@@ -29,10 +29,11 @@ CONTENT_TYPES = {
 }
 """By the longest beginning of the format's name; else text/plain."""
 
-CONCATENABLE = frozenset(
-    """Native RowBinary TabSeparated TSV TabSeparatedRaw TSVRaw Raw CSV JSONEachRow JSONLines NDJSON JSONCompactEachRow
-    JSONStringsEachRow JSONCompactStringsEachRow TSKV LineAsString RawBLOB""".split()
-)
+_CONCATENABLE = """
+Native RowBinary TabSeparated TSV TabSeparatedRaw TSVRaw Raw CSV JSONEachRow JSONLines NDJSON
+JSONCompactEachRow JSONStringsEachRow JSONCompactStringsEachRow TSKV LineAsString RawBLOB
+"""
+CONCATENABLE = frozenset(_CONCATENABLE.split())
 LINE_HEADERS = {
     "TabSeparatedWithNames": 1,
     "TSVWithNames": 1,

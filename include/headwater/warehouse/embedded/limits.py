@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from headwater.warehouse.embedded.errors import EndpointError
 
-TRANSPORT_PARAMS = frozenset(
-    """query query_id user password database default_format session_id session_timeout session_check close_session
-    compress decompress quota_key role stacktrace buffer_size wait_end_of_query client_protocol_version
-    enable_http_compression http_zlib_compression_level send_progress_in_http_headers
-    http_headers_progress_interval_ms http_write_exception_in_output_format add_http_cors_header
-    cancel_http_readonly_queries_on_client_close http_response_buffer_size http_response_headers""".split()
-)
+_TRANSPORT = """
+query query_id user password database default_format session_id session_timeout session_check close_session
+compress decompress quota_key role stacktrace buffer_size wait_end_of_query client_protocol_version
+enable_http_compression http_zlib_compression_level send_progress_in_http_headers
+http_headers_progress_interval_ms http_write_exception_in_output_format add_http_cors_header
+cancel_http_readonly_queries_on_client_close http_response_buffer_size http_response_headers
+"""
+TRANSPORT_PARAMS = frozenset(_TRANSPORT.split())
 """Parameters of the HTTP interface itself; they are not handed to the engine."""
 
 READER_MAY_SET = re.compile(

@@ -129,7 +129,7 @@ def split_settings(sql: str) -> tuple[str, dict[str, str]]:
 
     Only literal values are understood; anything else is left in the text for the engine to judge.
     """
-    found = [token for token in tokens(sql)]
+    found = list(tokens(sql))
     for index in range(len(found) - 1, 0, -1):
         if found[index].upper == "SETTINGS" and found[index].depth == 0:
             settings, last = _read_settings(found, index + 1)
