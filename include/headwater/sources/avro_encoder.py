@@ -5,8 +5,8 @@ a batch becomes a matrix of bytes (a row per record) with the length used in eac
 side, the unused bytes are masked out, and what is left is the records, one behind the other. The tests decode it with
 fastavro and compare the bytes with fastavro's own.
 
-Covers what flat events need: null, boolean, int, long, float, double, string, bytes, decimals, dates and timestamps, and
-`["null", T]`. Anything else raises; it is never written wrongly.
+Covers what flat events need: null, boolean, int, long, float, double, string, bytes, decimals, dates, timestamps
+and `["null", T]`. Anything else raises; it is never written wrongly.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from psycopg import sql
 from headwater.sources import completejourney
 from headwater.sources.postgres import SCHEMA, connect
 
-INCOME_MOVED_AT = datetime(2017, 6, 15)  # noqa: DTZ001 - the source's timestamps are UTC without a zone
-CATEGORY_MOVED_AT = datetime(2017, 9, 1)  # noqa: DTZ001
+# Without a zone, as the source keeps them: UTC.
+INCOME_MOVED_AT = datetime(2017, 6, 15)
+CATEGORY_MOVED_AT = datetime(2017, 9, 1)
 HOUSEHOLDS, PRODUCTS = 40, 25
 
 INCOME_BANDS = (

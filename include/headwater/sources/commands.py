@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 app = typer.Typer(
-    help="Load the source systems and replay their events. Every command can be repeated: it does only what is missing.",
+    help="Load the source systems and replay their events. Repeated, a command does only what is missing.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -62,11 +63,12 @@ def replay(
     restart: Annotated[bool, typer.Option(help="Send what the topic holds once more (same event ids)")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send a file of the package as events: Avro, keyed by household, idempotent producer, acks=all.
+    r"""Send a file of the package as events: Avro, keyed by household, idempotent producer, acks=all.
 
     As fast as it can, unless --rate or --speed say otherwise. What the topic holds already is not sent again, so a
     replay that was interrupted (also by kill -9) goes on where it stopped, and a finished one sends nothing.
 
+    \b
     Examples:
       headwater source replay transactions --limit 50000
       headwater source replay transactions --from 2017-06-01 --to 2017-07-01
@@ -88,6 +90,52 @@ def replay(
             f"{result.topic}: {result.sent:,} of {result.selected:,} events sent, "
             f"{result.already_there:,} were there; {result.seconds:.1f} s, {result.records_per_second:,.0f}/s"
         ],
+    )
+
+
+@app.command()
+def drop(
+    files: Annotated[int, typer.Option(min=1, max=53, help="Into how many files of whole weeks")] = 4,
+    weeks: Annotated[str, typer.Option(metavar="FIRST-LAST", help="Only these weeks, 1 to 53")] = "1-53",
+    as_json: AsJson = False,
+) -> None:
+    """Drop the promotions (20.9 million rows) as Parquet files into the landing folder.
+
+    A file appears whole, by a rename. Files that lie there already are left alone.
+    """
+    from headwater.sources import promotions
+
+    first, _, last = weeks.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= promotions.WEEKS):
+        raise typer.BadParameter("weeks are FIRST-LAST within 1-53, e.g. 1-8", param_hint="--weeks")
+    dropped = promotions.drop(files, (int(first), int(last)))
+    _print(
+        as_json,
+        {"files": [asdict(file) for file in dropped]},
+        [f"{'written' if f.written else 'there':<8} {f.rows:>10,} rows  {f.path}" for f in dropped],
+    )
+
+
+@app.command("break")
+def send_broken(as_json: AsJson = False) -> None:
+    """Send a handful of records to the transactions topic that are broken on purpose.
+
+    Wrong magic byte, cut-off Avro, an unknown schema id, an empty value, 1 MiB of garbage, a negative quantity, a date
+    in 2099, and a record without a key. Those that the topic holds already are not sent again. See what came of them
+    with `headwater quarantine list`.
+    """
+    from headwater.sources import broken
+
+    records = broken.send_broken()
+    _print(
+        as_json,
+        {
+            "records": [
+                {"name": r.record.name, "fault": r.record.fault, "outcome": r.record.outcome, "sent": r.sent}
+                for r in records
+            ]
+        },
+        [f"{'sent' if r.sent else 'there':<6} {r.record.name:<18} {r.record.fault}" for r in records],
     )
 
 

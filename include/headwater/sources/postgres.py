@@ -22,7 +22,7 @@ from headwater.settings import get_settings
 from headwater.sources import completejourney
 
 SCHEMA = "retail"
-LOADED_AT = datetime(2017, 1, 1)  # noqa: DTZ001 - the source's timestamps are UTC without a zone
+LOADED_AT = datetime(2017, 1, 1)  # UTC, without a zone, as the column
 
 # updated_at moves with every change, unless the change itself says when it happened.
 _FUNCTION = """

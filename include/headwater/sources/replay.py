@@ -88,12 +88,13 @@ class Replay:
     @property
     def already_there(self) -> int:
         """Rows of the selection whose event the topic holds."""
-        return self.selected - self._rows.num_rows
+        return self.selected - self.remaining
 
     @property
     def remaining(self) -> int:
         """Rows to send."""
-        return self._rows.num_rows
+        rows: int = self._rows.num_rows
+        return rows
 
     def run(self, pace: Pace | None = None, progress: Progress | None = None) -> ReplayResult:
         """Send the remaining rows; `progress` is told how many are acknowledged.
@@ -197,7 +198,7 @@ class Sender:
 
 
 def producer_config() -> dict[str, Any]:
-    """Settings of the replay's producer; Java's partitioner, so that any producer puts a household in the same place."""
+    """Settings of the replay's producer; with Java's partitioner, so that any producer agrees on a household's place."""
     return client_config(
         acks="all",
         enable_idempotence=True,

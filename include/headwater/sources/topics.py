@@ -36,7 +36,7 @@ def _consumer() -> Iterator[Consumer]:
 
 
 def partitions(topic: str) -> list[int]:
-    """Partition numbers. Raises `TerminalError` where the topic is missing, `RetryableError` where Kafka is not there."""
+    """Partition numbers. Raises `TerminalError` for a missing topic, `RetryableError` where Kafka does not answer."""
     config = client_config()
     try:
         # All topics, not this one: asking for one that is missing may create it.
