@@ -15,6 +15,11 @@ def _password() -> str:
     return secrets.token_urlsafe(24)
 
 
+def _signing_key() -> str:
+    """64 bytes and more, which the HMAC with SHA-512 of Airflow's tokens asks for."""
+    return secrets.token_urlsafe(64)
+
+
 def _fernet_key() -> str:
     """32 random bytes in URL-safe base64, the form that Airflow's Fernet asks for."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -26,8 +31,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "clickhouse_reader_password": _password,
     "airflow_admin_password": _password,
     "airflow_fernet_key": _fernet_key,
-    "airflow_secret_key": _password,
-    "airflow_jwt_secret": _password,
+    "airflow_secret_key": _signing_key,
+    "airflow_jwt_secret": _signing_key,
 }
 
 

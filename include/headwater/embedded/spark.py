@@ -19,6 +19,14 @@ SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 HEALTH_SESSION = "00000000-0000-4000-8000-000000000000"
 """One session for all health checks, so that they leave no others behind."""
 
+LOG4J = """rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601}{UTC}Z %-5p %c{1} %m%n%ex
+"""
+
 
 def _folder(settings: Settings) -> Path:
     return settings.home / "spark"
@@ -37,10 +45,12 @@ def spark_home() -> Path:
 
 
 def prepare(settings: Settings) -> None:
-    """Write the server's properties."""
+    """Write the server's properties and what it logs."""
     from headwater.lake.sessions import write_spark_properties
 
-    (_folder(settings) / "local").mkdir(parents=True, exist_ok=True)
+    for name in ("local", "conf"):
+        (_folder(settings) / name).mkdir(parents=True, exist_ok=True)
+    (_folder(settings) / "conf" / "log4j2.properties").write_text(LOG4J)
     write_spark_properties(_properties(settings))
 
 
@@ -59,6 +69,7 @@ def processes(settings: Settings) -> list[ProcessSpec]:
             environment={
                 **environment(settings),
                 "SPARK_HOME": str(spark_home()),
+                "SPARK_CONF_DIR": str(_folder(settings) / "conf"),
                 "PYSPARK_PYTHON": sys.executable,
             },
             directory=_folder(settings),
