@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads"
     )
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
-    bind_host: str = Field(default=LOOPBACK, description="Address of the MCP sidecar; the rest stays on loopback")
+    bind_host: str = Field(default=LOOPBACK, description="Address of the endpoint and of MCP; the rest is on loopback")
     min_free_disk_gb: float = Field(
         default=2.0, ge=0, description="`headwater up` refuses to start with less than this"
     )

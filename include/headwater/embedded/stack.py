@@ -24,6 +24,8 @@ from headwater.settings import Settings, get_settings
 
 Report = Callable[[str, str], None]
 """Told the name of a service and what is happening with it."""
+GUEST_GRACE_SECONDS = 60.0
+"""How long a stream may take to finish its batch when everything is stopped."""
 MUTE_SECONDS = 20.0
 """How long a process that runs but does not answer may go on before it is started anew."""
 
@@ -133,18 +135,36 @@ def _serves(settings: Settings, spec: ProcessSpec) -> bool:
 
 
 def down(report: Report, wipe: bool = False) -> None:
-    """Stop every service and whatever else carries this home's mark; with `wipe`, forget the data and secrets too."""
+    """Stop every service and whatever else carries this home's mark; with `wipe`, forget the data and secrets too.
+
+    First those that start others (Airflow), then guests such as a stream, while what they write to is still there.
+    """
     settings = get_settings()
     with exclusive(settings, report):
+        for name in ("mcp", "airflow"):
+            _stop_service(settings, SERVICES[name], report)
+        _stop_guests(settings, report)
         for service in reversed(SERVICES.values()):
-            for spec in reversed(service.processes(settings)):
-                if processes.stop(settings, spec):
-                    report(service.name, f"stopped {spec.name}" if spec.name != service.name else "stopped")
-        left = [process for group in processes.belonging(settings).values() for process in group]
-        processes.end(left, 10.0)
+            _stop_service(settings, service, report)
+        _stop_guests(settings, report)
         if wipe:
             _wipe(settings)
             report("stack", f"data below {settings.home} is gone (downloads stay)")
+
+
+def _stop_service(settings: Settings, service: Service, report: Report) -> None:
+    specs = service.processes(settings)
+    with ThreadPoolExecutor(max_workers=len(specs)) as pool:
+        if any(list(pool.map(lambda spec: processes.stop(settings, spec), specs))):
+            report(service.name, "stopped")
+
+
+def _stop_guests(settings: Settings, report: Report) -> None:
+    """End what was started with this home's mark and is no service: a stream, a job."""
+    ours = {spec.name for service in SERVICES.values() for spec in service.processes(settings)}
+    for name in set(processes.belonging(settings)) - ours:
+        processes.stop(settings, ProcessSpec(name, (), healthy=lambda: False, grace_seconds=GUEST_GRACE_SECONDS))
+        report(name, "stopped")
 
 
 def _wipe(settings: Settings) -> None:
