@@ -120,7 +120,8 @@ class Endpoint:
                         body = decoded_body(request, receive)
                     await self._run(request, execution, body, receive, answer)
                 finally:
-                    await self._in_worker(execution.close)
+                    if not execution.closed:
+                        await self._in_worker(execution.close)
         except EndpointError as error:
             log.info("query %s: %s", answer.query_id, error.name)
             await answer.error(error)
@@ -189,7 +190,14 @@ class Endpoint:
         def begin() -> tuple[list[bytes], bool]:
             nonlocal pieces
             pieces = execution.rows(execution.prepare(sql, data_follows=False))
-            return _take(pieces)
+            return proceed()
+
+        def proceed() -> tuple[list[bytes], bool]:
+            taken, done = _take(pieces)
+            if done:
+                # Before the last byte is sent: the client may use its session again as soon as it has read it.
+                execution.close()
+            return taken, done
 
         try:
             first, done = await self._watched(begin, execution, watcher)
@@ -199,11 +207,11 @@ class Endpoint:
                 return
             await answer.begin_stream(first)
             while not done:
-                more, done = await self._watched(partial(_take, pieces), execution, watcher)
+                more, done = await self._watched(proceed, execution, watcher)
                 await answer.stream(more)
             await answer.end_stream()
         finally:
-            if close := getattr(pieces, "close", None):
+            if not execution.closed and (close := getattr(pieces, "close", None)):
                 await self._in_worker(close)
 
     async def _watched(self, work: Callable[[], T], execution: Execution, watcher: asyncio.Future[None]) -> T:
@@ -263,6 +271,7 @@ class Endpoint:
             if batch:
                 insert.append(bytes(batch))
             execution.progress = insert.finish()
+            execution.close()
 
         await self._in_worker(commit)
         await answer.whole(b"", execution.progress)

@@ -37,6 +37,7 @@ class Execution:
         self.query_id = request.query_id
         self.mark = str(uuid.uuid4())
         self.progress = Progress()
+        self.closed = False
         self.format = request.default_format
 
     # --- before
@@ -182,6 +183,9 @@ class Execution:
 
     def close(self) -> None:
         """Give connection and session back."""
+        if self.closed:
+            return
+        self.closed = True
         self._finished.set()
         connection, session = self._connection, self._session
         self._connection = self._session = None
