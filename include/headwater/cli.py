@@ -37,6 +37,7 @@ COMMANDS = {
     "stream": Entry("headwater.streaming.commands", "Start, watch and account for the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
     "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
+    "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
     "warehouse": Entry("headwater.warehouse.commands", "Make and load the warehouse's tables."),
 }

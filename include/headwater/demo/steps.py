@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from headwater.settings import Settings
 PIPELINE = "loyalty"
 PIPELINE_SECONDS = 1_800.0
 CATCH_UP_SECONDS = 600.0
+FIRST_MONDAY = date(2017, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +30,46 @@ class Timing:
     seconds: float
 
 
+def start_platform(settings: Settings, console: Console) -> None:
+    """`headwater up`; the only step that is not timed, since the first one downloads."""
+    console.rule("[bold]the platform", align="left")
+    run_command(settings, [sys.executable, "-m", "headwater.cli", "up"])
+
+
+def run_command(settings: Settings, command: Sequence[str]) -> None:
+    """Run one of the platform's own commands, its output passed on. Raises `TerminalError` when it fails."""
+    done = subprocess.run(command, cwd=settings.project_dir, check=False)
+    if done.returncode:
+        raise TerminalError(
+            f"{' '.join(command[1:])} ended with exit code {done.returncode}",
+            remedy="its last lines above say why; `make demo` goes on where it stopped",
+        )
+
+
 class Steps:
     """Runs the steps one after the other and keeps their times."""
 
-    def __init__(self, settings: Settings, console: Console, limit: int | None) -> None:
+    def __init__(self, settings: Settings, console: Console, until: date | None) -> None:
         self.settings = settings
         self.console = console
-        self.limit = limit
+        self.until = until
         self.timings: list[Timing] = []
         self.airflow = Airflow(settings)
 
     def run(self) -> None:
         """Everything from the source systems to the warehouse. The stack is up already."""
-        limit = ["--limit", str(self.limit)] if self.limit else []
-        self._commands("contracts into topics, tables and DDL", ["contract", "apply", "--yes"])
+        until = ["--to", self.until.isoformat()] if self.until else []
+        weeks = ["--weeks", f"1-{source_week(self.until)}"] if self.until else []
+        self._commands("contracts into topics, tables and DDL", ["contract", "apply"])
         self._commands("source database", ["source", "load"])
         self._time("stream started by Airflow", self._start_streams)
         self._commands(
             "events into Kafka",
-            ["source", "replay", "transactions", *limit],
-            ["source", "replay", "coupon_redemptions", *limit],
+            ["source", "replay", "transactions", *until],
+            ["source", "replay", "coupon_redemptions", *until],
             ["source", "break"],
         )
-        self._commands("promotions dropped as files", ["source", "drop", "promotions", *limit])
+        self._commands("promotions dropped as files", ["source", "drop", *weeks])
         self._time("reference tables, then dated changes", self._change_history)
         self._time("bronze has every offset", self._wait_for_bronze)
         self._time("silver, gold, ClickHouse (Airflow)", self._run_pipeline)
@@ -70,19 +89,11 @@ class Steps:
 
     def _headwater(self, *arguments: str) -> None:
         self.console.print(f"[dim]$ headwater {' '.join(arguments)}")
-        self._process([sys.executable, "-m", "headwater.cli", *arguments])
+        run_command(self.settings, [sys.executable, "-m", "headwater.cli", *arguments])
 
     def _job(self, job: str, *arguments: str) -> None:
         self.console.print(f"[dim]$ spark-submit spark_jobs/{job}.py {' '.join(arguments)}")
-        self._process([sys.executable, f"spark_jobs/{job}.py", *arguments])
-
-    def _process(self, command: Sequence[str]) -> None:
-        done = subprocess.run(command, cwd=self.settings.project_dir, check=False)
-        if done.returncode:
-            raise TerminalError(
-                f"{' '.join(command[1:])} ended with exit code {done.returncode}",
-                remedy="its last lines above say why; `make demo` goes on where it stopped",
-            )
+        run_command(self.settings, [sys.executable, f"spark_jobs/{job}.py", *arguments])
 
     def _start_streams(self) -> None:
         """Unpause the `streams` DAG and wait until its task has started the stream."""
@@ -139,3 +150,8 @@ class Steps:
                 where=f"{self.airflow.url}/dags/{PIPELINE}/runs/{run_id}",
                 remedy="each failed task's log ends with the reason",
             )
+
+
+def source_week(day: date) -> int:
+    """The source's week that holds the last moment before `day`; its week 2 begins on 2017-01-02, in the early morning."""
+    return max(1, (day - FIRST_MONDAY).days // 7 + 2)

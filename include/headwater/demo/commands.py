@@ -1,0 +1,38 @@
+"""`headwater demo`: the whole path on real data, from an empty machine to answers."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headwater.demo.screen import show_report
+from headwater.demo.steps import Steps, start_platform
+from headwater.settings import get_settings
+
+app = typer.Typer(help="The demo.", no_args_is_help=True)
+
+
+@app.command()
+def demo(
+    to: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only events before this date: a smaller and quicker demo"),
+    ] = None,
+) -> None:
+    """Start the platform, move a grocery chain's year of data through it, and report what came out.
+
+    Run again, it does only what is missing. The platform is left running; `headwater down` stops it. Ends with 1 if
+    anything is not as it should be.
+    """
+    until: date | None = to.date() if to else None
+    console = Console()
+    start_platform(get_settings(), console)
+    get_settings.cache_clear()  # the first start has made the passwords
+    settings = get_settings()
+    steps = Steps(settings, console, until)
+    steps.run()
+    if not show_report(console, settings, steps.timings, until):
+        raise typer.Exit(1)
