@@ -12,8 +12,10 @@ from datetime import date
 from typing import Any
 
 from headwater.contracts.loader import load_dataset
+from headwater.errors import ConfigurationError
 from headwater.jobs import run_job
 from headwater.lake.catalog import get_catalog
+from headwater.lake.restate import restate
 from headwater.lake.sessions import get_spark
 from headwater.lake.silver import build
 
@@ -29,8 +31,13 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Build, and say what was done."""
+    if (arguments.first is None) != (arguments.last is None):
+        raise ConfigurationError("a range needs both ends", where="--from/--to", remedy="give both, or neither")
     dataset = load_dataset(arguments.dataset)
-    return build(get_spark(f"silver {dataset.name}"), get_catalog(), dataset)
+    spark, catalog = get_spark(f"silver {dataset.name}"), get_catalog()
+    if arguments.first is None:
+        return build(spark, catalog, dataset)
+    return restate(spark, catalog, dataset, arguments.first, arguments.last)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession, functions
 
-from headwater.contracts.layers import ATTEMPT, OFFSET, PARTITION, RULE
+from headwater.contracts.layers import ATTEMPT, OFFSET, PARTITION
 from headwater.contracts.model import Dataset, Kind
 from headwater.lake.bounds import Bounds, bounded_columns, bounds_of, group_expression
 from headwater.lake.changes import AppendRange, InputExpired, appended_since
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import quoted
+from headwater.lake.conform import ACCEPTED_ROW, quoted
 from headwater.lake.snapshots import ancestry, input_properties, nearest_properties, properties_of, row_count
 
 OFFSETS = "headwater.offsets"
@@ -32,7 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of bronze to be read, after snapshot `start` up to snapshot `end`. `origin`: snapshots, offsets or everything."""
+    """Rows of bronze to be read, after snapshot `start` up to snapshot `end`.
+
+    `origin` says how they were found: snapshots, offsets, everything, or range (of dates).
+    """
 
     frame: DataFrame
     start: int | None
@@ -43,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a conformed batch amounts to; `bounds` are those of the rows that were not refused."""
+    """What a conformed batch amounts to; `bounds` are those of the rows that were asked for."""
 
     rows: int
     refused: int
@@ -72,22 +75,24 @@ def read_appends(spark: SparkSession, name: str, appended: AppendRange) -> DataF
     return spark.read.options(**options).table(name)
 
 
-def summarize(conformed: DataFrame, dataset: Dataset) -> Summary:
-    """Count the rows and the refused ones, and find the ranges of partition and keys, in one pass."""
+def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_ROW) -> Summary:
+    """Count the rows and the refused ones, and find the ranges of partition and keys of the `bounded` rows."""
     columns = bounded_columns(dataset)
-    accepted = f"size({RULE.name}) = 0"
     ranges = [
-        f"{how}(if({accepted}, {name}, null)) AS {how}_{i}"
+        f"{how}(if({bounded}, {name}, null)) AS {how}_{i}"
         for i, name in enumerate(quoted(columns))
         for how in ("min", "max")
     ]
     attempt = f"max({ATTEMPT})" if dataset.kind is Kind.STREAM else "0"
-    counts = ["count(*) AS n", f"count_if(NOT {accepted}) AS refused", f"coalesce({attempt}, 0) AS attempt"]
+    counts = [
+        "count(*) AS n",
+        f"count_if(NOT {ACCEPTED_ROW}) AS refused",
+        f"count_if({bounded}) AS bounded",
+        f"coalesce({attempt}, 0) AS attempt",
+    ]
     grouped = conformed.selectExpr("*", f"{group_expression(dataset)} AS _group").groupBy("_group")
     rows = grouped.agg(*(functions.expr(text) for text in counts + ranges)).collect()
-    groups = [
-        [(row[f"min_{i}"], row[f"max_{i}"]) for i in range(len(columns))] for row in rows if row["n"] > row["refused"]
-    ]
+    groups = [[(row[f"min_{i}"], row[f"max_{i}"]) for i in range(len(columns))] for row in rows if row["bounded"]]
     return Summary(
         rows=sum(row["n"] for row in rows),
         refused=sum(row["refused"] for row in rows),

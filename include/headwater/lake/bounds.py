@@ -15,6 +15,7 @@ from typing import Any
 
 from pyiceberg.expressions import (
     AlwaysFalse,
+    AlwaysTrue,
     And,
     BooleanExpression,
     GreaterThanOrEqual,
@@ -58,29 +59,33 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A row of the batch lies in at least one of the groups, and there in each range of that group."""
+    """A row of the batch lies in at least one of the groups, and there in each range of that group.
+
+    No group: there are no rows. A group without ranges: nothing is known of its rows.
+    """
 
     groups: tuple[tuple[Range, ...], ...]
 
     def to_sql(self, alias: str) -> str:
-        """As a condition in Spark SQL; `true` where nothing is known."""
-        groups = [" AND ".join(r.to_sql(alias) for r in group) for group in self.groups]
-        return " OR ".join(f"({g})" for g in groups if g) or "true"
+        """As a condition in Spark SQL."""
+        groups = [" AND ".join(r.to_sql(alias) for r in group) or "true" for group in self.groups]
+        return " OR ".join(f"({g})" for g in groups) or "false"
 
     def to_iceberg(self) -> BooleanExpression:
         """As a condition for PyIceberg."""
         found: BooleanExpression = AlwaysFalse()
         for group in self.groups:
-            part = group[0].to_iceberg()
-            for further in group[1:]:
-                part = And(part, further.to_iceberg())
+            part: BooleanExpression = AlwaysTrue()
+            for one in group:
+                part = And(part, one.to_iceberg())
             found = Or(found, part)
         return found
 
     def files(self, table: Table) -> tuple[int, int]:
         """How many data files of the table can hold rows within the bounds, and their bytes (planning only)."""
-        known = [g for g in self.groups if g]
-        tasks = list((table.scan(row_filter=self.to_iceberg()) if known else table.scan()).plan_files())
+        if not self.groups:
+            return 0, 0
+        tasks = list(table.scan(row_filter=self.to_iceberg()).plan_files())
         return len(tasks), sum(task.file.file_size_in_bytes for task in tasks)
 
 
@@ -115,16 +120,17 @@ def bounded_columns(dataset: Dataset) -> tuple[str, ...]:
 
 
 def bounds_of(columns: Sequence[str], groups: Sequence[Sequence[tuple[Any, Any]]]) -> Bounds:
-    """Bounds from `(minimum, maximum)` of each of `columns`, one sequence per group."""
+    """Bounds from `(minimum, maximum)` of each of `columns`, one sequence per group; (None, None): all null."""
     if len(groups) > MOST_RANGES:
-        groups = [[_widest([g[i] for g in groups]) for i in range(len(columns))]]
+        return Bounds((tuple(r for i, c in enumerate(columns) if (r := _widest(c, [g[i] for g in groups]))),))
     return Bounds(tuple(tuple(Range(c, low, high) for c, (low, high) in zip(columns, g, strict=True)) for g in groups))
 
 
-def _widest(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    lows = [low for low, _ in pairs if low is not None]
-    highs = [high for _, high in pairs if high is not None]
-    return (min(lows), max(highs)) if lows else (None, None)
+def _widest(column: str, pairs: Sequence[tuple[Any, Any]]) -> Range | None:
+    """One range around all; none where some are null."""
+    if any(low is None for low, _ in pairs):
+        return None
+    return Range(column, min(low for low, _ in pairs), max(high for _, high in pairs))
 
 
 def _is_ordered(kind: DataType) -> bool:

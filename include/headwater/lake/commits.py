@@ -54,7 +54,7 @@ def append(catalog: Catalog, frame: DataFrame, name: str, properties: Mapping[st
 
 
 def execute(catalog: Catalog, spark: SparkSession, name: str, sql: str, properties: Mapping[str, str]) -> Snapshot:
-    """Run a MERGE or DELETE on `<namespace>.<table>`; one that changes nothing commits its `properties` all the same."""
+    """Run a MERGE or DELETE on `<namespace>.<table>`; `properties` are committed even where it changes nothing."""
 
     def write(token: str) -> None:
         with _session_properties(spark, {**properties, TOKEN: token}):

@@ -16,6 +16,8 @@ from headwater.contracts.types import Primitive
 
 SPACE = r"' \t\r\n'"
 IS_DELETED = "_is_deleted"
+ACCEPTED_ROW = f"size({RULE.name}) = 0"
+"""Condition over conformed rows: no error rule is broken."""
 POSITION = {Kind.STREAM: (OFFSET, PARTITION), Kind.TABLE: (INGESTED_AT,), Kind.FILES: (INGESTED_AT,)}
 """What decides between two rows that the contract's order leaves equal."""
 
@@ -68,6 +70,11 @@ def order_struct(dataset: Dataset, alias: str = "") -> str:
     """A SQL struct that compares as the order of newness does (nulls smallest)."""
     prefix = f"{alias}." if alias else ""
     return "struct(" + ", ".join(f"{prefix}{name}" for name in quoted(order_columns(dataset))) + ")"
+
+
+def keyed_row(dataset: Dataset) -> str:
+    """Condition over conformed rows: no part of the key is null."""
+    return " AND ".join(f"{name} IS NOT NULL" for name in quoted(dataset.primary_key))
 
 
 def quoted(names: Sequence[str]) -> list[str]:

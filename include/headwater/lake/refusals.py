@@ -44,7 +44,7 @@ def restate_refused(dataset: Dataset, target: str, view: str) -> str:
     return f"""MERGE INTO {target} t USING {view} s ON {same}
 WHEN MATCHED AND size(s.{rule}) = 0 THEN DELETE
 WHEN MATCHED AND t.{rule} <> s.{rule} THEN UPDATE SET t.{rule} = s.{rule}
-WHEN NOT MATCHED AND size(s.{rule}) > 0 THEN INSERT ({columns}) VALUES ({values})"""
+WHEN NOT MATCHED AND size(s.{rule}) > 0 THEN INSERT ({columns}) VALUES ({values})"""  # noqa: S608  (names of contracts, held to [a-z0-9_])
 
 
 def one_per_place(conformed: DataFrame, dataset: Dataset) -> DataFrame:

@@ -18,13 +18,13 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.contracts.layers import RULE, silver_columns
+from headwater.contracts.layers import silver_columns
 from headwater.contracts.model import Dataset
 from headwater.lake import commits, merge
 from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
 from headwater.lake.bounds import Bounds
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import conform, highest_attempts, newest_per_key, quoted
+from headwater.lake.conform import ACCEPTED_ROW, conform, highest_attempts, newest_per_key, quoted
 from headwater.lake.history import timeline, with_gone
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
@@ -32,8 +32,6 @@ from headwater.lake.snapshots import ancestry, head_id, inputs_read, properties_
 
 PERSIST_AT_MOST = 2_000_000
 """Rows of a batch that are kept between the steps; a larger batch is cheaper to read again than to spill."""
-
-ACCEPTED_ROW = f"size({RULE.name}) = 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +81,14 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
 
 
 @contextmanager
-def judged(batch: Batch, dataset: Dataset) -> Iterator[tuple[DataFrame, Summary]]:
+def judged(batch: Batch, dataset: Dataset, bounded: str = ACCEPTED_ROW) -> Iterator[tuple[DataFrame, Summary]]:
     """The batch's rows in silver's shape with the rules they break, kept while in use, and what they amount to."""
     rows = conform(batch.frame, dataset)
     keep = batch.rows <= PERSIST_AT_MOST
     if keep:
         rows.persist()
     try:
-        summary = summarize(rows, dataset)
+        summary = summarize(rows, dataset, bounded)
         yield (highest_attempts(rows) if summary.highest_attempt > 0 else rows), summary
     finally:
         if keep:
@@ -142,15 +140,18 @@ def _write(
     properties: Mapping[str, str],
 ) -> dict[str, Any]:
     dataset = tables.dataset
+    if summary.rows == summary.refused:
+        nothing = spark.table(f"{CATALOG}.{tables.name}").limit(0)
+        return measured(commits.append(catalog, nothing, tables.name, properties), "position", summary.bounds, None)
     if dataset.history:
-        return _write_history(spark, catalog, tables, accepted, summary, properties)
+        return write_history(spark, catalog, tables, accepted, summary, properties)
     rows = newest_per_key(accepted, dataset).selectExpr(*silver_names(dataset))
     if not row_count(tables.silver):
-        return measured(commits.append(catalog, rows, tables.name, properties), "append", Bounds(()), None)
+        return measured(commits.append(catalog, rows, tables.name, properties), "append", summary.bounds, None)
     return run_merge(spark, catalog, tables, rows, merge.upsert, summary.bounds, properties)
 
 
-def _write_history(
+def write_history(
     spark: SparkSession,
     catalog: Catalog,
     tables: Tables,
@@ -158,13 +159,14 @@ def _write_history(
     summary: Summary,
     properties: Mapping[str, str],
 ) -> dict[str, Any]:
+    """Bring the versions of the batch's keys up to date."""
     dataset = tables.dataset
     names = [n for n in silver_names(dataset) if n.strip("`") in accepted.columns]
     events = accepted.selectExpr(*names)
     if not row_count(tables.silver):
         rows = timeline(events, dataset)
-        return measured(commits.append(catalog, rows, tables.name, properties), "append", Bounds(()), None)
-    known = spark.table(f"{CATALOG}.{tables.name}").where(summary.bounds.to_sql(tables.silver.name()[-1]))
+        return measured(commits.append(catalog, rows, tables.name, properties), "append", summary.bounds, None)
+    known = spark.table(f"{CATALOG}.{tables.name}").alias("t").where(summary.bounds.to_sql("t"))
     known = known.join(events.select(*dataset.primary_key).distinct(), on=list(dataset.primary_key), how="left_semi")
     new = timeline(known.selectExpr(*names).unionByName(events), dataset)
     return run_merge(spark, catalog, tables, with_gone(new, known, dataset), merge.versions, summary.bounds, properties)
