@@ -121,7 +121,8 @@ def _clickhouse_rows() -> dict[str, int]:
     client = reader()
     try:
         tables = client.query(
-            "SELECT database, name, engine FROM system.tables WHERE database IN ('gold', 'live') AND engine LIKE '%MergeTree'"
+            "SELECT database, name, engine FROM system.tables "
+            "WHERE database IN ('gold', 'live') AND engine LIKE '%MergeTree'"
         ).result_rows
         return {
             f"{database}.{name}": int(

@@ -153,5 +153,5 @@ class Steps:
 
 
 def source_week(day: date) -> int:
-    """The source's week that holds the last moment before `day`; its week 2 begins on 2017-01-02, in the early morning."""
+    """The source's week that holds the moment before `day`; its week 2 begins on Monday, 2017-01-02, early."""
     return max(1, (day - FIRST_MONDAY).days // 7 + 2)
