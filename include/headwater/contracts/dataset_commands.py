@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
@@ -28,14 +29,15 @@ def list_datasets(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([_summary(d) for d in datasets]))
         return
-    table = Table("dataset", "kind", "domain", "what", box=None, pad_edge=False)
-    for column in table.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-    for column, width in zip(table.columns, (max(len(d.name) for d in datasets), 6, 8), strict=False):
-        column.min_width = width
+    name, kind, domain = (max(len(str(getattr(d, part))) for d in datasets) for part in ("name", "kind", "domain"))
     for d in datasets:
-        table.add_row(d.name, d.kind, d.domain, d.description)
-    _console().print(table)
+        line = f"{d.name:<{name}}  {d.kind:<{kind}}  {d.domain:<{domain}}  {d.description}"
+        typer.echo(shorten(line, get_terminal_size().columns))
+
+
+def shorten(line: str, width: int) -> str:
+    """The line, cut to the width with an ellipsis."""
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 @app.command()

@@ -88,6 +88,7 @@ class TableRule:
     query: str | None = None  # metric sql: one number; ${table} stands for the table
     arguments: Mapping[str, object] = field(default_factory=dict)
     severity: Severity = Severity.ERROR
+    exclusive: bool = False  # whether the bounds themselves break the rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from great_expectations import expectations as _gxe
-
 from headwater.contracts.model import Dataset, RowRule, Severity, TableRule
 from headwater.contracts.rules import sql_string
-
-gxe: Any = _gxe  # the module does not list what it exports
 
 GX_SEVERITY = {Severity.ERROR: "critical", Severity.WARNING: "warning"}
 TABLE = "${table}"
@@ -81,10 +77,14 @@ def expectations(dataset: Dataset) -> list[Any]:
 
     Great Expectations' own check is used where it means the same, since it bundles those into one pass; else SQL.
     """
-    return [_row_expectation(r) for r in dataset.row_rules] + [_table_expectation(r) for r in dataset.table_rules]
+    # Imported here: it takes seconds, and those who only want conditions should not wait.
+    from great_expectations import expectations as gxe
+
+    rows = [_row_expectation(gxe, r) for r in dataset.row_rules]
+    return rows + [_table_expectation(gxe, r) for r in dataset.table_rules]
 
 
-def _row_expectation(rule: RowRule) -> Any:
+def _row_expectation(gxe: Any, rule: RowRule) -> Any:
     given = _common(rule)
     match rule.check:
         case "required":
@@ -100,7 +100,7 @@ def _row_expectation(rule: RowRule) -> Any:
             return gxe.UnexpectedRowsExpectation(unexpected_rows_query=query, **given)
 
 
-def _table_expectation(rule: TableRule) -> Any:
+def _table_expectation(gxe: Any, rule: TableRule) -> Any:
     given = _common(rule)
     none_wrong = rule.maximum == 0 and rule.minimum in (None, 0)
     if rule.metric == "rowCount":
@@ -109,8 +109,9 @@ def _table_expectation(rule: TableRule) -> Any:
     if none_wrong and rule.metric == "nullValues" and len(rule.columns) == 1:
         return gxe.ExpectColumnValuesToNotBeNull(column=rule.columns[0], **given)
     query = _braced(metric_query(rule)).replace("$" + _braced("{table}"), "{batch}")
-    bounds = [f"value >= {rule.minimum!r}"] if rule.minimum is not None else []
-    bounds += [f"value <= {rule.maximum!r}"] if rule.maximum is not None else []
+    equal = "" if rule.exclusive else "="
+    bounds = [f"value >{equal} {rule.minimum!r}"] if rule.minimum is not None else []
+    bounds += [f"value <{equal} {rule.maximum!r}"] if rule.maximum is not None else []
     condition = " AND ".join(bounds) or "true"
     query = f"SELECT value FROM ({query}) AS measured(value) WHERE NOT coalesce({condition}, false)"
     return gxe.UnexpectedRowsExpectation(unexpected_rows_query=query, **given)

@@ -112,26 +112,26 @@ def table_rules(checks: list[DataQuality] | None, column: str | None = None) -> 
             columns = (column,) if column else tuple(listed)
         else:
             continue
-        low, high = _bounds(check, whole_numbers=metric != "sql" and check.unit != "percent")
+        low, high, exclusive = _bounds(check, whole_numbers=metric != "sql" and check.unit != "percent")
         name = check.name or "_".join(filter(None, (column, _RULE_NAME.sub("_", metric).lower())))
         arguments = {k: v for k, v in (check.arguments or {}).items() if k != "properties"}
-        yield TableRule(
-            name, metric, columns, low, high, check.unit or "rows", query, arguments, severity=_severity(check)
-        )
+        unit, severity = check.unit or "rows", _severity(check)
+        yield TableRule(name, metric, columns, low, high, unit, query, arguments, severity, exclusive)
 
 
-def _bounds(check: DataQuality, whole_numbers: bool) -> tuple[float | None, float | None]:
-    """Inclusive bounds of a check's operator; a strict one moves to the next number."""
+def _bounds(check: DataQuality, whole_numbers: bool) -> tuple[float | None, float | None, bool]:
+    """Bounds of a check's operator, and whether they are excluded; of whole numbers the next one is included."""
     if check.mustBe is not None:
-        return float(check.mustBe), float(check.mustBe)
+        return float(check.mustBe), float(check.mustBe), False
     if check.mustBeBetween:
-        return float(check.mustBeBetween[0]), float(check.mustBeBetween[1])
-    low, high = check.mustBeGreaterOrEqualTo, check.mustBeLessOrEqualTo
-    if (above := check.mustBeGreaterThan) is not None:
-        low = math.floor(above) + 1 if whole_numbers else math.nextafter(above, math.inf)
-    if (below := check.mustBeLessThan) is not None:
-        high = math.ceil(below) - 1 if whole_numbers else math.nextafter(below, -math.inf)
-    return low, high
+        return float(check.mustBeBetween[0]), float(check.mustBeBetween[1]), False
+    above, below = check.mustBeGreaterThan, check.mustBeLessThan
+    if above is None and below is None:
+        return check.mustBeGreaterOrEqualTo, check.mustBeLessOrEqualTo, False
+    if not whole_numbers:
+        return above, below, True
+    low = None if above is None else math.floor(above) + 1
+    return low, None if below is None else math.ceil(below) - 1, False
 
 
 def _severity(check: DataQuality) -> Severity:

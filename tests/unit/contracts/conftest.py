@@ -1,0 +1,49 @@
+"""Contracts of the tests: two of every feature for golden files, and a way to spoil one line of a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headwater.contracts.loader import load_contracts, load_file
+from headwater.contracts.model import Catalogue, Dataset
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_contracts(GOLDEN / "contracts")
+
+
+@pytest.fixture(scope="session")
+def stream(catalogue: Catalogue) -> Dataset:
+    return catalogue.get("every_type")
+
+
+@pytest.fixture(scope="session")
+def model(catalogue: Catalogue) -> Dataset:
+    return catalogue.get("by_letter")
+
+
+Edit = Callable[..., Dataset]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Edit:
+    """Load `every_type` (or another) with a text replaced; the text must be there exactly once."""
+
+    def load(old: str = "", new: str = "", name: str = "every_type") -> Dataset:
+        text = (GOLDEN / "contracts" / "sample" / f"{name}.yaml").read_text()
+        if old:
+            assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+            text = text.replace(old, new)
+        folder = tmp_path / "contracts" / "sample"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.yaml"
+        path.write_text(text)
+        return load_file(path)
+
+    return load
