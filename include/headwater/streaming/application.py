@@ -34,6 +34,7 @@ from headwater.streaming.broker import Broker, spark_kafka_options
 from headwater.streaming.fence import WriterLock
 from headwater.streaming.heartbeat import Heartbeat, now, streams_dir
 from headwater.streaming.ledger import Account, nearest_account, to_json
+from headwater.streaming.live import LiveFollower
 from headwater.streaming.positions import starting_account
 from headwater.streaming.sink import BronzeSink, Progress, StreamStopped
 from headwater.streaming.writers import SubjectSchemas
@@ -47,6 +48,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 UNFORESEEN_FAILURES = 5
 """So many failures in a row that nobody foresaw, without a batch between them, end a stream."""
 HEARTBEAT_SECONDS = 2.0
+FOLLOWER_SECONDS = 15.0
+"""How long the end of a stream waits for the live follower to end its insert; it loses nothing if it is cut off."""
 
 
 class StreamRunner:
@@ -64,6 +67,8 @@ class StreamRunner:
         self._query: StreamingQuery | None = None
         self._sink: BronzeSink | None = None
         self._failure: BaseException | None = None
+        self._follower = LiveFollower(dataset) if dataset.live is not None and not once else None
+        self._following: threading.Thread | None = None
         self._failures = self._unforeseen = 0
         self._next_start = 0.0
         self._next_beat = 0.0
@@ -112,7 +117,16 @@ class StreamRunner:
         self.heartbeat.offsets = dict(account.offsets)
         self._query = self._open(account, checkpoint)
         self._report("running", "")
+        self._follow()
         log.info("%s: reading %s from %s", self.dataset.name, self.dataset.topic, to_json(account.offsets))
+
+    def _follow(self) -> None:
+        """Start the live follower, once; it looks after itself."""
+        if self._follower is not None and self._following is None:
+            self._following = threading.Thread(
+                target=self._follower.follow, args=(self._stopping,), name=f"live-{self.dataset.name}", daemon=True
+            )
+            self._following.start()
 
     def _recorded(self, catalog: Catalog) -> Account | None:
         """What the table says, with the offsets of its last batch settled if the process died before that."""
@@ -156,6 +170,8 @@ class StreamRunner:
         beat.last_progress_at = now()
         self._failures = self._unforeseen = 0
         self._report("running", "")
+        if self._follower is not None:
+            self._follower.wake.set()
 
     def _after(self, query: StreamingQuery) -> None:
         """The query has ended: all read (`once`), or it failed."""
@@ -188,6 +204,13 @@ class StreamRunner:
         self.heartbeat.attempts += 1
         self._report("retrying", reason)
 
+    def revive(self) -> None:
+        """Try a stream that has failed once more: somebody may have mended what it failed on."""
+        if self.heartbeat.state == "failed":
+            self.error = None
+            self._failures = self._unforeseen = 0
+            self._report("starting", "")
+
     def stop(self) -> None:
         """Let the batch that is being written end, then end the query."""
         self._stopping.set()
@@ -196,6 +219,9 @@ class StreamRunner:
             with sink.turn:
                 query.stop()
             self._query = None
+        if self._following is not None and self._follower is not None:
+            self._follower.wake.set()
+            self._following.join(FOLLOWER_SECONDS)
         if not self.ended:
             self._end("stopped", "")
 
@@ -211,6 +237,8 @@ class StreamRunner:
         """Write the heartbeat, with the lag as the broker has it now."""
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         beat = self.heartbeat
+        if self._follower is not None:
+            beat.live = dict(self._follower.state)
         try:
             ends = self._broker.ends(self.dataset.topic)
             beat.lag = {partition: end - beat.offsets.get(partition, 0) for partition, end in ends.items()}
@@ -222,18 +250,22 @@ class StreamRunner:
 def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], *, once: bool) -> dict[str, Any]:
     """Run the streams until all have ended or SIGTERM or SIGINT asks to stop; what each did.
 
-    Raises the first stream's error where one has failed.
+    SIGHUP asks to try those again that have failed. Raises the first stream's error where one has failed.
     """
-    asked = threading.Event()
+    asked, again = threading.Event(), threading.Event()
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
+    def ask(number: int, _frame: FrameType | None) -> None:
+        (again if number == signal.SIGHUP else asked).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, ask)
     runners = [StreamRunner(spark, settings, dataset, once=once) for dataset in datasets]
     while not asked.is_set() and not all(runner.ended for runner in runners):
+        revived = again.is_set()
+        again.clear()
         for runner in runners:
+            if revived:
+                runner.revive()
             runner.tend()
         asked.wait(0.2)
     for runner in runners:

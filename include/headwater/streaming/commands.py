@@ -60,7 +60,7 @@ def status(datasets: Names = None, as_json: Json = False) -> None:
             str(live.get("state", "")),
             str(beat.get("reason", "")),
         )
-    Console().print(grid)
+    _console().print(grid)
 
 
 def _rest(heartbeat: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def ledger(
                 grid.add_row(one.topic, str(line.partition), *(f"{getattr(line, name):,}" for name in columns))
             if one.recreated:
                 grid.add_row(one.topic, "", "the topic was recreated: its new records are not in this account")
-        Console().print(grid)
+        _console().print(grid)
         typer.echo(f"unaccounted = {left:,}")
     if left:
         raise typer.Exit(1)
@@ -147,7 +147,7 @@ def list_quarantine(
             "" if record.size is None else str(record.size),
             record.ingested_at.isoformat(timespec="seconds"),
         )
-    Console().print(grid)
+    _console().print(grid)
 
 
 @quarantine_app.command("show")
@@ -172,6 +172,12 @@ def show_quarantine(
             if value is not None:
                 typer.echo(f"{key:<20} {value}")
         typer.echo("")
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough to cut nothing off where the output goes elsewhere."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
 
 
 def _say(as_json: bool, facts: dict[str, Any], text: str) -> None:

@@ -88,6 +88,8 @@ class BronzeSink:
                 raise StreamStopped
             begun = time.monotonic()
             account = self.account.advanced(batch_ends(self._checkpoint, batch_id, self.dataset.topic))
+            if not any(account.counts.values()):
+                return  # Spark runs a first batch even where there is nothing to read
             self._refresh_writers(batch.sparkSession)
             self._check_topic()
             self._fence()

@@ -6,6 +6,7 @@ for it. Two copies started by mistake do no harm: the second does not get the wr
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -63,11 +64,25 @@ def start(names: Sequence[str] = (), *, wait_seconds: float = 120.0) -> bool:
     spec = process_spec(settings, names)
     running = processes.find(settings, PROCESS)
     if running is not None:
+        if any(_status(settings, name).state == "failed" for name in names):
+            running.process.send_signal(signal.SIGHUP)
+            _await_change(settings, names)
         _await_streams(settings, spec, running, names, wait_seconds)
         return False
     processes.end(processes.strays(settings, spec), 5.0)
     _await_streams(settings, spec, processes.start(settings, spec), names, wait_seconds)
     return True
+
+
+def _await_change(settings: Settings, names: Sequence[str]) -> None:
+    """Until no stream is told as failed any more, or one fails anew (its start time tells)."""
+    before = {name: _status(settings, name).heartbeat.get("heartbeat_at") for name in names}
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        now = {name: _status(settings, name).heartbeat.get("heartbeat_at") for name in names}
+        if all(now[name] != before[name] for name in names):
+            return
+        time.sleep(0.1)
 
 
 def _await_streams(
