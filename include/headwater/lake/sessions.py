@@ -126,5 +126,7 @@ def write_spark_properties(path: Path) -> Path:
     from headwater.embedded.secrets import write_private
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, "".join(f"{name} {value}\n" for name, value in spark_conf().items()))
+    # Java reads a backslash in a properties file as the beginning of an escape.
+    lines = [f"{name} {value}\n".replace("\\", "\\\\") for name, value in spark_conf().items()]
+    write_private(path, "".join(lines))
     return path
