@@ -105,9 +105,9 @@ def make_endpoint(home: Path) -> EndpointProcess:
     return EndpointProcess(home, free_port())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointProcess]:
-    """One endpoint for a module's tests."""
+    """One endpoint for all tests here that do not harm it."""
     running = make_endpoint(tmp_path_factory.mktemp("clickhouse"))
     running.start()
     yield running

@@ -44,6 +44,7 @@ class Sessions:
         """
         seconds = _parse_timeout(timeout)
         key = (user.name, session_id)
+        self.expire()
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
