@@ -26,7 +26,8 @@ def processes(settings: Settings) -> list[ProcessSpec]:
             healthy=lambda: http_body(f"http://{LOOPBACK}:{settings.clickhouse_port}/ping") is not None,
             ports=(settings.clickhouse_port,),
             environment={"HEADWATER_PROJECT_DIR": str(settings.project_dir)},
-            directory=settings.home / "clickhouse",
+            # Not in its data: chDB reads a config.xml of the working directory already when it is imported.
+            directory=settings.home,
             grace_seconds=30,
         )
     ]
