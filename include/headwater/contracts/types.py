@@ -75,7 +75,8 @@ def parse_type(text: str) -> DataType:
     if match := _DECIMAL.fullmatch(text):
         precision, scale = int(match[1]), int(match[2])
         if not 0 < precision <= MAX_DECIMAL_PRECISION or scale > precision:
-            raise ContractError(f"{text}: precision is 1 to {MAX_DECIMAL_PRECISION}, scale no more than precision")
+            what = f"{text}: precision is 1 to {MAX_DECIMAL_PRECISION}, scale no more than precision"
+            raise ContractError(what, remedy="money is decimal(10,2)")
         return Decimal(precision, scale)
     if match := _ARRAY.fullmatch(text):
         return Array(parse_type(match[1]))

@@ -33,11 +33,12 @@ Edit = Callable[..., Dataset]
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Edit:
-    """Load `every_type` (or another) with a text replaced; the text must be there exactly once."""
+    """Load `every_type` with texts replaced, given as old, new, old, new …; each must be there exactly once."""
 
-    def load(old: str = "", new: str = "", name: str = "every_type") -> Dataset:
+    def load(*texts: str) -> Dataset:
+        name = "every_type"
         text = (GOLDEN / "contracts" / "sample" / f"{name}.yaml").read_text()
-        if old:
+        for old, new in zip(texts[::2], texts[1::2], strict=True):
             assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
             text = text.replace(old, new)
         folder = tmp_path / "contracts" / "sample"
