@@ -1,6 +1,6 @@
 """The gold models alone, run by Spark on silver made from the source's files, against what DuckDB computes from them.
 
-A fifth of the households over the whole year (every month, week and dated change is there) and a quarter of the stores'
+A tenth of the households over the whole year (every month, week and dated change is there) and an eighth of the stores'
 promotions. The tables lie in Spark's own catalog as Parquet, so nothing of the shared lake is touched.
 """
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 CATALOGUE = load_contracts()
 MODELS = {name: CATALOGUE.get(name) for name in KEYS}  # in an order in which each finds its inputs
 DATED = [name for name, dataset in MODELS.items() if dataset.change_column]
-FIRST, LAST = date(2017, 6, 1), date(2017, 8, 1)
+FIRST, LAST = date(2017, 6, 1), date(2017, 7, 1)
 
 # A product that moves twice, and a household that moves in the middle of a day it buys on.
 OWN_CHANGES = (
@@ -37,8 +37,8 @@ OWN_CHANGES = (
     Change("households", 2375, datetime(2017, 5, 5, 5, 30), {"income": "75-99K", "kids_count": None}),
 )
 PART = Part(
-    transactions="household_id % 5 = 0",
-    promotions="store_id % 4 = 0",
+    transactions="household_id % 10 = 0 OR household_id = 2375",
+    promotions="store_id % 8 = 0",
     changes=(*demo_changes(), *OWN_CHANGES),
 )
 
@@ -116,9 +116,8 @@ def test_a_range_of_dates_restates_exactly_its_rows(session: SparkSession, name:
     column = MODELS[name].change_column
     before = session.sql(f"SELECT * FROM gold.{name} WHERE {column} >= DATE'{FIRST}' AND {column} < DATE'{LAST}'")
     again = restated(session, name)
-    assert before.count() > 0
+    assert 0 < before.count() == again.count()
     assert before.exceptAll(again).take(5) == []
-    assert again.exceptAll(before).take(5) == []
 
 
 @pytest.mark.parametrize("name", DATED)
