@@ -1,13 +1,14 @@
-"""Where in a table the rows of a batch can be: ranges of its partition column and of its keys.
+"""Where in a table the rows of a batch can be: the ranges of its keys, per partition of the batch.
 
 A MERGE that says so opens only the files that can hold one of the batch's keys, so that its cost follows the batch and
-not the table. That is right only for columns that never change for a key: the key itself, and the partition columns
-of a silver table, of which the contract promises it.
+not the table. Only what never changes for a key may be used: the key itself, and a partition column that is derived
+from the key alone. (A corrected event may well have another date: bounds on `transaction_date` would miss the row it
+corrects, and leave it there twice.) Keys that grow with time, or hold a date, prune well; random ones do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal as Number
@@ -26,13 +27,18 @@ from pyiceberg.expressions import (
 from pyiceberg.table import Table
 
 from headwater.contracts.model import Dataset
-from headwater.contracts.types import DataType, Primitive
+from headwater.contracts.types import Primitive
 
 MOST_RANGES = 64
 """More partitions than this are told as one range: a longer condition costs the planner more than it saves."""
 
-ORDERED = (Primitive.INT, Primitive.LONG, Primitive.DATE, Primitive.TIMESTAMP)
-"""Key types whose bounds in Iceberg's metadata are exact (those of strings are cut off)."""
+LONGEST_TEXT = 100
+"""A longer key (10 MB are possible) is no bound: it would stand in the statement."""
+
+UNKNOWN = object()
+
+ORDERED = (Primitive.INT, Primitive.LONG, Primitive.DATE, Primitive.TIMESTAMP, Primitive.STRING, Primitive.UUID)
+"""Key types whose ranges Iceberg's metadata knows (of long strings a safe prefix)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,11 @@ class Range:
 
     def to_iceberg(self) -> BooleanExpression:
         """As a condition for PyIceberg."""
+        # PyIceberg's expressions are pydantic models whose arguments mypy cannot see.
         if self.low is None:
-            return IsNull(self.column)
-        low, high = (v.isoformat() if isinstance(v, date) else v for v in (self.low, self.high))
-        return And(GreaterThanOrEqual(self.column, low), LessThanOrEqual(self.column, high))
+            return IsNull(self.column)  # type: ignore[call-arg, misc]
+        low = GreaterThanOrEqual(self.column, self.low)  # type: ignore[call-arg, misc]
+        return And(low, LessThanOrEqual(self.column, self.high))  # type: ignore[call-arg, misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +120,28 @@ def group_expression(dataset: Dataset) -> str:
 
 
 def bounded_columns(dataset: Dataset) -> tuple[str, ...]:
-    """The columns whose ranges are worth knowing: the partition column, and keys of an ordered type."""
-    partition = [p.column for p in dataset.partition_by[:1]]
-    keys = [name for name in dataset.primary_key if _is_ordered(dataset.column(name).type)]
-    return tuple(dict.fromkeys(partition + keys))
+    """The columns whose ranges may prune: keys of an ordered type, and partition columns derived from keys alone."""
+    keys = set(dataset.primary_key)
+    partitions = [dataset.column(p.column) for p in dataset.partition_by]
+    derived = [c.name for c in partitions if c.derived is not None and c.sources and keys.issuperset(c.sources)]
+    return (*derived, *(name for name in dataset.primary_key if dataset.column(name).type in ORDERED))
 
 
 def bounds_of(columns: Sequence[str], groups: Sequence[Sequence[tuple[Any, Any]]]) -> Bounds:
     """Bounds from `(minimum, maximum)` of each of `columns`, one sequence per group; (None, None): all null."""
     if len(groups) > MOST_RANGES:
-        return Bounds((tuple(r for i, c in enumerate(columns) if (r := _widest(c, [g[i] for g in groups]))),))
-    return Bounds(tuple(tuple(Range(c, low, high) for c, (low, high) in zip(columns, g, strict=True)) for g in groups))
+        groups = [[_widest([group[i] for group in groups]) for i in range(len(columns))]]
+    return Bounds(tuple(tuple(_ranges(columns, group)) for group in groups))
 
 
-def _widest(column: str, pairs: Sequence[tuple[Any, Any]]) -> Range | None:
-    """One range around all; none where some are null."""
+def _ranges(columns: Sequence[str], group: Sequence[tuple[Any, Any]]) -> Iterator[Range]:
+    for column, (low, high) in zip(columns, group, strict=True):
+        if low is not UNKNOWN and not any(isinstance(v, str) and len(v) > LONGEST_TEXT for v in (low, high)):
+            yield Range(column, low, high)
+
+
+def _widest(pairs: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """One range around all; unknown where some are null."""
     if any(low is None for low, _ in pairs):
-        return None
-    return Range(column, min(low for low, _ in pairs), max(high for _, high in pairs))
-
-
-def _is_ordered(kind: DataType) -> bool:
-    return kind in ORDERED
+        return UNKNOWN, UNKNOWN
+    return min(low for low, _ in pairs), max(high for _, high in pairs)
