@@ -74,6 +74,7 @@ class HeadwaterOperator(BaseOperator):
 def repair_embedded_spark() -> None:
     """Start the embedded Spark Connect server again where it died: a killed Spark must not fail batch work for good."""
     from headwater.embedded.spark import is_embedded_and_down
+    from headwater.settings import get_settings
 
-    if is_embedded_and_down():
+    if is_embedded_and_down(get_settings()):
         CommandProcess([sys.executable, "-m", "headwater.cli", "up", "spark"], cwd=str(PROJECT_DIR)).run()

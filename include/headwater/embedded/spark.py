@@ -77,6 +77,12 @@ def processes(settings: Settings) -> list[ProcessSpec]:
     ]
 
 
+def is_embedded_and_down(settings: Settings) -> bool:
+    """Whether batch jobs are meant to use the embedded server, and nothing listens there."""
+    embedded = f"sc://{LOOPBACK}:{settings.spark_connect_port}"
+    return settings.spark_remote == embedded and not listens(settings.spark_connect_port)
+
+
 def healthy(settings: Settings) -> bool:
     """Whether the server tells its version."""
     if not listens(settings.spark_connect_port):
