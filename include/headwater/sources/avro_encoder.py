@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from headwater.errors import TerminalError
 
 MAGIC_BYTE = 0
-MAX_MATRIX_BYTES = 64 * 1024 * 1024  # above it a batch is split, so that one long string does not widen every row
+MAX_TEXT_BYTES = 8 * 1024 * 1024  # of a batch's matrices; above it is split, so that one long string widens few rows
 MAX_DECIMAL_PRECISION = 18  # fits 64 bits
 
 Bytes = npt.NDArray[np.uint8]
@@ -69,11 +69,11 @@ class AvroEncoder:
         """
         if batch.num_rows == 0:
             return []
-        parts = [self._encode_field(field, batch) for field in self._fields]
-        width = len(self._header) + sum(matrix.shape[1] for matrix, _ in parts)
-        if width * batch.num_rows > MAX_MATRIX_BYTES and batch.num_rows > 1:
+        if batch.num_rows > 1 and batch.num_rows * sum(map(_text_bytes, batch.columns)) > MAX_TEXT_BYTES:
             half = batch.num_rows // 2
             return self.encode(batch.slice(0, half)) + self.encode(batch.slice(half))
+        parts = [self._encode_field(field, batch) for field in self._fields]
+        width = len(self._header) + sum(matrix.shape[1] for matrix, _ in parts)
         return self._join(parts, batch.num_rows, width)
 
     def _join(self, parts: list[tuple[Bytes, Lengths]], rows: int, width: int) -> list[bytes]:
@@ -119,7 +119,15 @@ def _without_nulls(column: pa.Array) -> pa.Array:
         return column
     if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
         return pc.fill_null(column, "")
-    return pc.fill_null(column, pa.scalar(0).cast(column.type))
+    zero = False if pa.types.is_boolean(column.type) else 0
+    return pc.fill_null(column, pa.scalar(zero, column.type))
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """Bytes of a row in the matrix of a string or bytes column: the longest value; 0 for other types."""
+    if not (pa.types.is_string(column.type) or pa.types.is_binary(column.type)):
+        return 0
+    return pc.max(pc.binary_length(column)).as_py() or 0
 
 
 def _zigzag(values: npt.NDArray[np.int64]) -> tuple[Bytes, Lengths]:

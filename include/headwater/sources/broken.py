@@ -94,14 +94,14 @@ class Sent:
     sent: bool
 
 
-def send_broken(topic: str | None = None) -> list[Sent]:
-    """Send those broken records that the topic does not hold yet.
+def send_broken(topic: str | None = None, schema: RegisteredSchema | None = None) -> list[Sent]:
+    """Send those broken records that the topic (the contract's, unless told) does not hold yet.
 
     Raises `RetryableError` where Kafka did not acknowledge one; another call sends what is missing.
     """
     dataset = event_source(DATASET).dataset
     topic = topic or dataset.topic
-    wanted = broken_records(first_schema(dataset.subject))
+    wanted = broken_records(schema or first_schema(dataset.subject))
     there = _present(topic, wanted)
     missing = [record for record in wanted if record.name not in there]
     failures: list[KafkaError] = []

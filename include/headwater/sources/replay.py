@@ -81,7 +81,7 @@ class Replay:
         self.dataset, self.topic = dataset, topic or self._source.dataset.topic
         self.schema = schema or newest_schema(self._source.dataset.subject)
         rows = self._source.rows(selection.start, selection.end, selection.limit)
-        self.selected = rows.num_rows
+        self.selected: int = rows.num_rows
         topics.partitions(self.topic)
         self._rows = rows if restart else _missing(rows, self._source, topics.event_ids(self.topic))
 
@@ -198,7 +198,7 @@ class Sender:
 
 
 def producer_config() -> dict[str, Any]:
-    """Settings of the replay's producer; with Java's partitioner, so that any producer agrees on a household's place."""
+    """Settings of the replay's producer; Java's partitioner, so that producers agree on a household's place."""
     return client_config(
         acks="all",
         enable_idempotence=True,

@@ -95,12 +95,13 @@ def event_ids(topic: str) -> set[str]:
     """
     found: set[str] = set()
     for message in records(topic):
-        if event_id := _event_id(message.value()):
+        if event_id := event_id_of(message.value()):
             found.add(event_id)
     return found
 
 
-def _event_id(value: bytes | str | None) -> str | None:
+def event_id_of(value: bytes | str | None) -> str | None:
+    """The event id of a framed record; None for what is no event."""
     if not isinstance(value, bytes) or len(value) <= _HEADER_BYTES or value[0] != MAGIC_BYTE:
         return None
     # A string is its length as zigzag varint (one byte below 64, two below 8192), then the text.
