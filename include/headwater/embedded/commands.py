@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -34,21 +35,23 @@ def _report(name: str, text: str) -> None:
 def up(services: Annotated[list[str] | None, typer.Argument(help="Only these, and what they need")] = None) -> None:
     """Start (or repair) the embedded stack, and wait until it serves."""
     begin = time.monotonic()
-    with Progress(
-        TextColumn("downloads  "), BarColumn(), DownloadColumn(), console=Console(stderr=True), transient=False
-    ) as bar:
-        stack.up(services or [], _report, _fetching(bar))
+    with ExitStack() as bars:
+        stack.up(services or [], _report, _fetching(bars))
     _report("stack", f"up after {time.monotonic() - begin:.0f} s; see `headwater status`")
 
 
-def _fetching(bar: Progress) -> Callable[[int, int], None]:
-    """Moves the bar; it appears only when there is something to fetch."""
+def _fetching(bars: ExitStack) -> Callable[[int, int], None]:
+    """Moves a bar, which appears only when there is something to fetch."""
+    bar = Progress(TextColumn("downloads  "), BarColumn(), DownloadColumn(), console=Console(stderr=True))
     task: list[TaskID] = []
 
     def move(done: int, total: int) -> None:
         if not task:
+            bars.enter_context(bar)
             task.append(bar.add_task("downloads", total=total))
         bar.update(task[0], completed=done)
+        if done >= total:
+            bars.close()
 
     return move
 
