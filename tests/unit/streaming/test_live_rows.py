@@ -1,0 +1,73 @@
+"""Rows of bronze as rows of a live table."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from headwater.contracts.layers import live_columns
+from headwater.contracts.loader import load_dataset
+from headwater.streaming.live_rows import LiveRows
+
+MONEY = pa.decimal128(10, 2)
+TIME = pa.timestamp("us", "UTC")
+SCHEMA = pa.schema(
+    {"event_id": pa.string(), "event_type": pa.string(), "event_timestamp": TIME, "source_system": pa.string()}
+    | {"schema_version": pa.int32()}
+    | dict.fromkeys(("household_id", "store_id", "basket_id", "product_id", "quantity"), pa.int64())
+    | dict.fromkeys(("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc"), MONEY)
+    | {"week": pa.int32(), "_kafka_partition": pa.int32(), "_kafka_offset": pa.int64(), "_ingested_at": TIME}
+    | {"_error": pa.string()}
+)
+SALE: dict[str, Any] = {
+    "event_id": "1-2",
+    "event_type": "sale",
+    "event_timestamp": datetime(2017, 5, 3, 23, 59, 59, tzinfo=UTC),
+    "source_system": "pos",
+    "schema_version": 1,
+    **dict.fromkeys(("household_id", "store_id", "basket_id", "product_id", "quantity"), 1),
+    **dict.fromkeys(("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc"), Decimal("1.10")),
+    "week": 7,
+    "_kafka_partition": 3,
+    "_kafka_offset": 8,
+    "_ingested_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "_error": None,
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> LiveRows:
+    return LiveRows(load_dataset("transactions"))
+
+
+def taken(rows: LiveRows, *records: dict[str, Any]) -> list[dict[str, Any]]:
+    return rows.accepted(pa.RecordBatch.from_pylist(list(records), SCHEMA)).to_pylist()
+
+
+def test_has_the_columns_of_the_live_table_in_order(rows: LiveRows):
+    found = taken(rows, SALE)[0]
+    assert list(found) == [column.name for column in live_columns(load_dataset("transactions"))]
+    assert found["sales_value"] == Decimal("1.10")
+
+
+def test_derives_in_utc(rows: LiveRows):
+    found = taken(rows, SALE)[0]
+    assert found["transaction_timestamp"] == SALE["event_timestamp"]
+    assert found["transaction_date"] == date(2017, 5, 3)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"_error": "undecodable_avro"},
+        {"quantity": -1},
+        {"household_id": None},
+        {"event_timestamp": datetime(2099, 12, 31, tzinfo=UTC)},
+    ],
+    ids=["unreadable", "negative", "null", "future"],
+)
+def test_leaves_out_what_silver_would_refuse(rows: LiveRows, fault: dict[str, Any]):
+    assert taken(rows, {**SALE, **fault}, {**SALE, "event_id": "good"})[0]["event_id"] == "good"
+    assert len(taken(rows, {**SALE, **fault})) == 0
