@@ -81,7 +81,7 @@ class Sidecar:
                 }
                 for column in declared.columns
             ],
-            "quality_rules": [rule.name for rule in (*declared.row_rules, *declared.table_rules)],
+            "quality_rules": [*(r.name for r in declared.row_rules), *(r.name for r in declared.table_rules)],
             "evidence": asdict(self._evidence([table], f"DESCRIBE TABLE {table}")),
         }
 

@@ -1,0 +1,64 @@
+"""What the parser lets an agent ask. The engine's own guard is tested with the endpoint, without this one."""
+
+from __future__ import annotations
+
+import pytest
+
+from headwater.mcp.queries import QueryRefused, tables_of
+
+ANSWERED = {
+    "SELECT 1": [],
+    "SELECT * FROM gold.fct_sales": ["gold.fct_sales"],
+    "SELECT a.x, b.y FROM gold.a AS a JOIN live.b AS b USING (k)": ["gold.a", "live.b"],
+    "WITH c AS (SELECT * FROM gold.a) SELECT count() FROM c": ["gold.a"],
+    "SELECT sum(v) OVER (PARTITION BY k ORDER BY d) FROM gold.a": ["gold.a"],
+    "SELECT arrayJoin([1, 2]) AS n, quantile(0.5)(v) FROM gold.a GROUP BY n": ["gold.a"],
+    "SELECT * FROM gold.a WHERE k IN (SELECT k FROM gold.b)": ["gold.a", "gold.b"],
+    "SELECT 1 UNION ALL SELECT 2": [],
+    "SELECT * FROM gold.a -- the newest; not the old\n LIMIT 3;": ["gold.a"],
+}
+
+REFUSED = [
+    "SELECT 1; DROP TABLE gold.a",
+    "/* SELECT */ DROP TABLE gold.a",
+    "DROP TABLE gold.a",
+    "INSERT INTO gold.a SELECT 1",
+    "ALTER TABLE gold.a DELETE WHERE 1",
+    "CREATE TABLE gold.b AS gold.a",
+    "SET readonly = 0",
+    "GRANT ALL ON *.* TO reader",
+    "KILL QUERY WHERE 1",
+    "SYSTEM SHUTDOWN",
+    "EXPLAIN SELECT 1",
+    "SELECT * FROM gold.a SETTINGS readonly = 0",
+    "SELECT * FROM (SELECT * FROM gold.a SETTINGS max_execution_time = 0)",
+    "WITH c AS (SELECT 1 SETTINGS readonly = 0) SELECT * FROM c",
+    "SELECT * FROM gold.a INTO OUTFILE '/tmp/x'",
+    "SELECT * FROM gold.a FORMAT Native",
+    "SELECT * FROM url('http://127.0.0.1/x', CSV)",
+    "SELECT * FROM gold.a WHERE 1 IN (SELECT * FROM file('/etc/passwd'))",
+    "SELECT * FROM (SELECT * FROM remote('127.0.0.1', gold.a))",
+    "SELECT * FROM s3Cluster('c', 'http://x')",
+    "SELECT * FROM mysql('h', 'd', 't', 'u', 'p')",
+    "SELECT * FROM executable('x', CSV, 'a Int8')",
+    "SELECT file('/etc/passwd')",
+    "SELECT dictGet('d', 'a', 1)",
+    "SELECT * FROM system.users",
+    "SELECT * FROM platform.loads",
+    "SELECT * FROM a",
+    "SELECT 1 IN system.one",
+    "not sql at all",
+    "",
+]
+
+
+@pytest.mark.parametrize("sql", ANSWERED)
+def test_a_select_over_datasets_is_answered(sql):
+    assert tables_of(sql) == ANSWERED[sql]
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_anything_else_is_refused_and_says_what_to_do(sql):
+    with pytest.raises(QueryRefused) as refused:
+        tables_of(sql)
+    assert refused.value.remedy
