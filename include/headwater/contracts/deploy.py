@@ -114,16 +114,16 @@ def _apply_lake(_settings: Settings, dataset: Dataset) -> list[Change]:
     return [Change(dataset.name, Target.LAKE, what) for what in ensure_tables(get_catalog(), dataset)]
 
 
-def _plan_warehouse(settings: Settings, dataset: Dataset) -> list[Change]:
+def _plan_warehouse(_settings: Settings, dataset: Dataset) -> list[Change]:
     from headwater.contracts.warehouse import plan_warehouse
 
-    return [Change(dataset.name, Target.WAREHOUSE, m.sql, m.destroys) for m in plan_warehouse(settings, dataset)]
+    return [Change(dataset.name, Target.WAREHOUSE, m.sql, m.destroys) for m in plan_warehouse(dataset)]
 
 
-def _apply_warehouse(settings: Settings, dataset: Dataset) -> list[Change]:
+def _apply_warehouse(_settings: Settings, dataset: Dataset) -> list[Change]:
     from headwater.contracts.warehouse import apply_warehouse
 
-    return [Change(dataset.name, Target.WAREHOUSE, m.sql, m.destroys) for m in apply_warehouse(settings, dataset)]
+    return [Change(dataset.name, Target.WAREHOUSE, m.sql, m.destroys) for m in apply_warehouse(dataset)]
 
 
 _Step = Callable[[Settings, Dataset], list[Change]]

@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from headwater.contracts.clickhouse import Migration, create_table_sql, migrations, warehouse_tables
 from headwater.contracts.model import Dataset, WarehouseTable
-from headwater.errors import RetryableError, TerminalError
-from headwater.settings import Settings
+from headwater.warehouse.client import explained, writer
 
 
-def plan_warehouse(settings: Settings, dataset: Dataset) -> list[Migration]:
-    """Statements that `apply_warehouse` would run. Raises `RetryableError` where ClickHouse does not answer."""
+def plan_warehouse(dataset: Dataset) -> list[Migration]:
+    """Statements that `apply_warehouse` would run. Raises `WarehouseUnavailableError`."""
     if not warehouse_tables(dataset):
         return []
-    with _connected(settings) as client:
+    with _connected(dataset) as client:
         return [m for table in warehouse_tables(dataset) for m in _plan(client, dataset, table)]
 
 
-def apply_warehouse(settings: Settings, dataset: Dataset) -> list[Migration]:
+def apply_warehouse(dataset: Dataset) -> list[Migration]:
     """Run those statements; gives what was run, empty where nothing. The caller has asked about what destroys."""
     if not warehouse_tables(dataset):
         return []
-    with _connected(settings) as client:
+    with _connected(dataset) as client:
         planned = [m for table in warehouse_tables(dataset) for m in _plan(client, dataset, table)]
         for migration in planned:
             client.command(migration.sql)
@@ -54,25 +51,10 @@ def _plan(client: Client, dataset: Dataset, table: WarehouseTable) -> list[Migra
 
 
 @contextmanager
-def _connected(settings: Settings) -> Iterator[Client]:
-    place = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
+def _connected(dataset: Dataset) -> Iterator[Client]:
+    client = writer()
     try:
-        client = clickhouse_connect.get_client(
-            host=settings.clickhouse_host,
-            port=settings.clickhouse_port,
-            username=settings.clickhouse_user,
-            password=settings.clickhouse_password.get_secret_value(),
-            secure=settings.clickhouse_secure,
-            autogenerate_session_id=False,
-        )
-    except OperationalError as error:
-        remedy = "see `headwater status`, then `headwater up clickhouse`"
-        raise RetryableError("ClickHouse does not answer", where=place, remedy=remedy) from error
-    try:
-        yield client
-    except OperationalError as error:
-        raise RetryableError(f"ClickHouse went away: {error}", where=place) from error
-    except ClickHouseError as error:
-        raise TerminalError(f"ClickHouse refuses: {error}", where=place, remedy="see the statement it names") from error
+        with explained(f"the warehouse tables of {dataset.name}"):
+            yield client
     finally:
         client.close()
