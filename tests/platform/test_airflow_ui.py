@@ -1,0 +1,108 @@
+"""What people do in Airflow's web interface, in a real Chromium: read a run and a log, retry one dataset, backfill."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.platform.airflow_ui import AirflowUI, airflow_ui
+from tests.truth.expected import Truth
+from tests.truth.readers import READERS
+
+from headwater.demo.airflow import Airflow
+from headwater.settings import Settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser, pytest.mark.timeout(1800)]
+
+MONDAY, TUESDAY, SUNDAY = date(2017, 1, 2), date(2017, 1, 3), date(2017, 1, 8)
+BACKFILL_SECONDS = 1_500.0
+
+
+@pytest.fixture(scope="module")
+def ui(platform: Settings) -> Iterator[AirflowUI]:
+    """Logged in. HEADWATER_SCREENSHOTS=<folder> keeps pictures, as those of docs/images/ were made."""
+    folder = os.environ.get("HEADWATER_SCREENSHOTS")
+    with airflow_ui(platform, Path(folder) if folder else None) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def airflow(platform: Settings) -> Airflow:
+    return Airflow(platform)
+
+
+def last_success(airflow: Airflow, dag_id: str) -> str:
+    """The newest successful run of a DAG."""
+    runs = airflow.request("GET", f"/dags/{dag_id}/dagRuns", params={"state": "success", "order_by": "-run_after"})
+    return str(runs["dag_runs"][0]["dag_run_id"])
+
+
+def test_the_dags_are_listed(ui: AirflowUI) -> None:
+    ui.open("dags")
+    for dag_id in ("loyalty", "loyalty_restate", "maintenance", "streams"):
+        expect(ui.page.get_by_role("link", name=dag_id, exact=True)).to_be_visible()
+    ui.shoot("airflow-dags")
+
+
+def test_a_run_shows_a_task_per_dataset_and_stage(ui: AirflowUI, airflow: Airflow) -> None:
+    ui.open(f"dags/loyalty/runs/{last_success(airflow, 'loyalty')}")
+    expect(ui.page.get_by_text("gold.fct_sales").first).to_be_visible()
+    ui.shoot("airflow-run")
+
+
+def test_a_log_ends_with_what_the_job_did(ui: AirflowUI, airflow: Airflow) -> None:
+    ui.open(f"dags/loyalty/runs/{last_success(airflow, 'loyalty')}/tasks/silver.stores")
+    expect(ui.page.get_by_text('"dataset": "stores"').first).to_be_visible()
+    ui.shoot("airflow-log")
+
+
+def test_one_dataset_is_retried_alone(ui: AirflowUI, airflow: Airflow) -> None:
+    run_id = last_success(airflow, "loyalty")
+    before = tries(airflow, run_id)
+    ui.clear_task("loyalty", run_id, "silver.stores")
+    assert airflow.wait("loyalty", run_id, seconds=300) == "success"
+    after = tries(airflow, run_id)
+    again = {task for task in after if after[task] > before[task]}
+    assert "silver.stores" in again
+    assert not {task for task in again if task.startswith(("bronze.", "silver.")) and task != "silver.stores"}
+
+
+def tries(airflow: Airflow, run_id: str) -> dict[str, int]:
+    """How often each task of a run was tried."""
+    return {task["task_id"]: int(task["try_number"]) for task in airflow.tasks("loyalty", run_id)}
+
+
+def test_a_week_is_backfilled_and_two_days_of_it_again(ui: AirflowUI, airflow: Airflow, truth: Truth) -> None:
+    week = backfilled(airflow, ui, MONDAY, SUNDAY)
+    assert len(week) == 7
+    days = backfilled(airflow, ui, MONDAY, TUESDAY)
+    again = {run_id for run_id, started in days.items() if started > week[run_id]}
+    assert len(again) == 2, "days that had completed ran anew"
+    for place in READERS:
+        assert truth.differences("fct_sales", READERS[place]("fct_sales")) == []
+    ui.open("dags/loyalty_restate/backfills")
+    ui.shoot("airflow-backfills")
+
+
+def backfilled(airflow: Airflow, ui: AirflowUI, first: date, last: date) -> dict[str, str]:
+    """Backfill these days by the form; every backfilled run with its start, once all have succeeded."""
+    known = {backfill["id"] for backfill in backfills(airflow)}
+    ui.backfill("loyalty_restate", first, last)
+    deadline = time.monotonic() + BACKFILL_SECONDS
+    while not [b for b in backfills(airflow) if b["id"] not in known and b["completed_at"]]:
+        assert time.monotonic() < deadline, "the backfill did not end"
+        time.sleep(1)
+    query = {"run_type": ["backfill"], "limit": 100}
+    runs = airflow.request("GET", "/dags/loyalty_restate/dagRuns", params=query)["dag_runs"]
+    assert {run["state"] for run in runs} == {"success"}
+    return {run["dag_run_id"]: run["start_date"] for run in runs}
+
+
+def backfills(airflow: Airflow) -> list[dict[str, object]]:
+    """All backfills of the restatement."""
+    return list(airflow.request("GET", "/backfills", params={"dag_id": "loyalty_restate"})["backfills"])
