@@ -12,6 +12,7 @@ from headwater.contracts.deploy import Change, Target
 from headwater.contracts.graph import model_inputs, model_path, pipeline_graph, render_graph
 from headwater.contracts.loader import ContractErrors, load_contracts
 from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.reference import write_reference
 from headwater.contracts.releases import next_release, release
 from headwater.errors import ContractError
 from headwater.settings import Settings, get_settings
@@ -85,7 +86,10 @@ def _release_faults(settings: Settings, dataset: Dataset) -> list[ContractError]
 
 @app.command()
 def generate(names: Names = None, as_json: Json = False) -> None:
-    """Release changed schemas (schemas/avro/<dataset>/v<N>.avsc), write dags/graph.py. Repeating changes nothing."""
+    """Release changed Avro schemas; write dags/graph.py and docs/reference/gold.md. Repeating changes nothing.
+
+    A schema is released as schemas/avro/<dataset>/v<N>.avsc and never changes again.
+    """
     settings = get_settings()
     streams = [d for d in _chosen(names) if d.kind is Kind.STREAM]
     for dataset in streams:  # all or none: a refused one must not leave the others released
@@ -95,6 +99,7 @@ def generate(names: Names = None, as_json: Json = False) -> None:
     if text != _graph_now(settings):
         (settings.project_dir / "dags" / "graph.py").write_text(text, encoding="utf-8")
         written.append(str(settings.project_dir / "dags" / "graph.py"))
+    written += write_reference(load_contracts(settings.contracts_dir), settings)
     if as_json:
         typer.echo(json.dumps({"written": written}))
         return
