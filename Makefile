@@ -1,7 +1,10 @@
 # The habits of this project; `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name))))
+# The first that runs, is of a supported version and can make a virtual environment (shims that run nothing exist).
+CANDIDATES := python3.11 python3.12 python3.13 python3 python
+SUITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for name in $(CANDIDATES); do $$name -c "$(SUITS)" 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
 HEADWATER := $(BIN)/headwater
 SYNCED := .venv/.synced
@@ -14,12 +17,13 @@ help: ## List what can be made
 setup: $(SYNCED) ## Make .venv with everything of the lock file in it
 
 $(SYNCED): pyproject.toml uv.lock
-	@test -x $(BIN)/python || { echo "setup: .venv with $(PYTHON)"; "$(PYTHON)" -c 'import sys; \
-	  sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed; name one: make setup PYTHON=/path/to/python3.11")' \
-	  && "$(PYTHON)" -m venv .venv || { echo "setup: no .venv could be made; on Debian or Ubuntu: apt install python3-venv"; rm -rf .venv; exit 1; }; }
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 to 3.13 with venv was found. On Debian or Ubuntu: apt install python3-venv;" \
+	  "or name one: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || { echo "setup: .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "setup: installing what uv.lock names"
 	@# --inexact keeps uv itself, which is not of the lock.
-	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --all-extras --inexact --python $(BIN)/python
+	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --quiet --frozen --all-extras --inexact --python $(BIN)/python
 	@touch $@
 
 demo: setup ## The whole path on real data: set up, start, stream, build, answer

@@ -13,10 +13,11 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from headwater.embedded import processes
@@ -75,6 +76,8 @@ def temporary_home() -> Iterator[Settings]:
     downloads = get_settings().downloads_dir
     home = Path(tempfile.mkdtemp(prefix="headwater-test-")).resolve()
     home.chmod(0o755)
+    sweep()
+    (home / "owner.pid").write_text(f"{os.getpid()} {psutil.Process().create_time()}")
     try:
         with environment(
             HEADWATER_HOME=str(home),
@@ -87,6 +90,18 @@ def temporary_home() -> Iterator[Settings]:
             assert not left, f"still running after the test: {left}"
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def sweep() -> None:
+    """End and remove what test sessions that were killed have left behind."""
+    for owner in Path(tempfile.gettempdir()).glob("headwater-test-*/owner.pid"):
+        pid, created = owner.read_text().split()
+        with suppress(psutil.NoSuchProcess):
+            if abs(psutil.Process(int(pid)).create_time() - float(created)) < 1.0:
+                continue
+        with environment(HEADWATER_HOME=str(owner.parent)):
+            embedded.down(print, wipe=True)
+        shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 @contextmanager

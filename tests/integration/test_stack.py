@@ -152,4 +152,4 @@ def test_down_leaves_nothing_running(running):
 def test_down_again_is_harmless_and_wipe_forgets_the_data(running):
     headwater("down", "--wipe")
     kept = {path.name for path in running.home.iterdir()}
-    assert kept <= {"run"}, kept
+    assert kept <= {"run", "owner.pid"}, kept
