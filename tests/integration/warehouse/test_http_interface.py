@@ -120,7 +120,7 @@ def test_a_body_that_is_cut_short_or_corrupted_inserts_nothing(endpoint: Endpoin
     RowBinaryWithNamesAndTypes""".split(),
 )
 def test_a_streamed_format_has_its_header_once(endpoint: EndpointProcess, name: str) -> None:
-    sql = "SELECT number AS `a\"\nb`, toString(number) AS s FROM numbers(300000) FORMAT " + name
+    sql = 'SELECT number AS `a"\nb`, toString(number) AS s FROM numbers(300000) FORMAT ' + name
     streamed = endpoint.ask(sql, max_block_size="65409").content
     at_once = endpoint.ask(f"SELECT * FROM ({sql.removesuffix(' FORMAT ' + name)}) LIMIT 3 FORMAT {name}").content
     body = at_once.rstrip(b"\n")
@@ -150,7 +150,9 @@ def test_format_by_parameter_by_header_and_by_clause(endpoint: EndpointProcess) 
 
 
 def test_parameters_in_the_url(endpoint: EndpointProcess) -> None:
-    answer = endpoint.ask("SELECT {n:UInt8} + 1, {s:String}, {l:Array(UInt8)}", param_n="4", param_s="a'b", param_l="[1]")
+    answer = endpoint.ask(
+        "SELECT {n:UInt8} + 1, {s:String}, {l:Array(UInt8)}", param_n="4", param_s="a'b", param_l="[1]"
+    )
     assert answer.text == "5\ta\\'b\t[1]\n"
     missing = endpoint.ask("SELECT {n:UInt8}")
     assert missing.headers["x-clickhouse-exception-code"] == "456"

@@ -7,9 +7,12 @@ stop, 1 with the remedy when it cannot start.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 from pydantic import SecretStr
@@ -63,7 +66,21 @@ def serve(settings: Settings) -> None:
         backlog=1024,
     )
     log.info("ClickHouse %s (chDB) on http://%s:%d", engine.version, settings.bind_host, settings.clickhouse_port)
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which would raise the signal again after a clean stop and so exit with an error."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT begin the graceful stop."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _user(name: str, password: SecretStr, *, readonly: bool) -> User:

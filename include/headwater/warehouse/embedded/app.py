@@ -74,6 +74,9 @@ class Endpoint:
             elif message["type"] == "lifespan.shutdown":
                 if sweeper is not None:
                     sweeper.cancel()
+                while self._running:
+                    # Their tasks were told to end; the engine must not go before they have.
+                    await asyncio.sleep(0.02)
                 await asyncio.get_running_loop().run_in_executor(None, self.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -84,10 +87,8 @@ class Endpoint:
             await asyncio.get_running_loop().run_in_executor(self._cancellers, self._sessions.expire)
 
     def close(self) -> None:
-        """Cancel what still runs, wait for it, let the engine go."""
-        for _, execution in list(self._running.values()):
-            self._cancellers.submit(execution.cancel)
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        """Let the engine go; no query runs any more."""
+        self._workers.shutdown(wait=True)
         self._cancellers.shutdown(wait=True)
         self._sessions.close()
         self._engine.close()
@@ -218,22 +219,34 @@ class Endpoint:
         """Run a step in a worker; if the client hangs up meanwhile, cancel the query and see the step end."""
         step = asyncio.create_task(self._in_worker(work))
         both: set[asyncio.Future[Any]] = {step, watcher}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if step.done():
-            return step.result()
-        loop = asyncio.get_running_loop()
-        cancelling = loop.run_in_executor(self._cancellers, execution.cancel)
         try:
-            await step
-        except EndpointError as error:
-            log.info("query %s: cancelled, %s", execution.query_id, error.name)
-        finally:
-            execution.ended()
-            await cancelling
-        raise ClientDisconnect
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # The server stops and has waited long enough.
+            await self._stop(step, execution)
+            raise
+        if not step.done():
+            await self._stop(step, execution)
+            raise ClientDisconnect
+        return step.result()
+
+    async def _stop(self, step: asyncio.Task[Any], execution: Execution) -> None:
+        """Cancel a query and see its step end; only then may its connection be touched."""
+        cancelling = asyncio.get_running_loop().run_in_executor(self._cancellers, execution.cancel)
+        await asyncio.wait({step})
+        execution.ended()
+        await cancelling
+        if error := step.exception():
+            log.info("query %s: stopped, %s", execution.query_id, error)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+        """Run in a worker thread; a cancelled caller still waits for the thread, which uses its connection."""
+        future = asyncio.get_running_loop().run_in_executor(self._workers, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({future})
+            raise
 
     def _kill(self, request: QueryRequest, query_id: str) -> str:
         """KILL QUERY by id: the ids of HTTP queries are known here and not in the engine. Only one's own queries."""

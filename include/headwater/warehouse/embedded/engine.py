@@ -100,7 +100,8 @@ class EngineConnection:
 
     def normalize(self, sql: str) -> str:
         """The statement as the engine's parser writes it: without comments, names unquoted where that is possible."""
-        return self.run("SELECT formatQuery({sql:String})", "TSVRaw", {"sql": sql.replace("\\", "\\\\")})[0].decode()
+        escaped = sql.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
+        return self.run("SELECT formatQuery({sql:String})", "TSVRaw", {"sql": escaped})[0].decode()
 
     def run(
         self, sql: str, output_format: str = "TabSeparated", parameters: Mapping[str, str] | None = None

@@ -53,15 +53,28 @@ class Execution:
                 timeout=request.params.get("session_timeout", ""),
             )
         settings = dict(request.settings)
-        if request.user.readonly:
-            sql, inline = statements.split_settings(sql)
-            settings = limits.judge_reader_settings({**settings, **inline}, self._caps)
         connection = self._take_connection()
+        if request.user.readonly:
+            sql, settings = self._judge_settings(connection, sql, settings)
         self._judge(connection, sql, data_follows=data_follows)
         self._create_external_tables(connection)
         self._set_up(connection, settings)
         self.format = statements.output_format(sql) or request.default_format
         return sql
+
+    def _judge_settings(
+        self, connection: EngineConnection, sql: str, settings: dict[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """A reader's statement without its own SETTINGS clause, and the settings it will run with.
+
+        Under readonly=1 the engine refuses a query's own clause, but takes one inside a subquery without a look.
+        """
+        if "settings" in sql.lower():
+            sql = connection.normalize(sql)
+            for name, value in statements.nested_settings(sql):
+                limits.judge_reader_settings({name: value}, self._caps)
+        sql, inline = statements.split_settings(sql)
+        return sql, limits.judge_reader_settings({**settings, **inline}, self._caps)
 
     def _take_connection(self) -> EngineConnection:
         session = self._session

@@ -138,6 +138,19 @@ def split_settings(sql: str) -> tuple[str, dict[str, str]]:
     return sql, {}
 
 
+def nested_settings(sql: str) -> Iterator[tuple[str, str]]:
+    """Name and value of every setting in a SETTINGS clause of a subquery; what is no literal comes as its first token."""
+    found = list(tokens(sql))
+    for index, token in enumerate(found):
+        if token.upper != "SETTINGS" or token.depth == 0:
+            continue
+        for place in range(index + 1, len(found) - 1):
+            if found[place].depth < token.depth:
+                break
+            if found[place].depth == token.depth and found[place + 1].text == "=":
+                yield found[place].text, unquote(found[min(place + 2, len(found) - 1)].text)
+
+
 def _read_settings(found: list[Token], index: int) -> tuple[dict[str, str], int]:
     settings: dict[str, str] = {}
     end = 0
