@@ -6,7 +6,6 @@ costs 2 s instead of 10), and by spark-submit otherwise (a cluster; connection `
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperator, Context
 
-from headwater_airflow.process import CommandProcess
+from headwater_airflow.process import Command, JobCommand, ProcessCommand
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 JOBS_DIR = PROJECT_DIR / "spark_jobs"
@@ -29,7 +28,7 @@ class SparkJobOperator(SparkSubmitOperator):
         super().__init__(
             application=str(JOBS_DIR / f"{job}.py"), application_args=list(arguments), name=f"headwater-{job}", **kwargs
         )
-        self._command: CommandProcess | None = None
+        self._command: Command | None = None
 
     def execute(self, context: Context) -> Any:
         """Run on Spark Connect if there is one, else by spark-submit."""
@@ -38,7 +37,7 @@ class SparkJobOperator(SparkSubmitOperator):
         if not get_settings().spark_remote:
             return super().execute(context)
         repair_embedded_spark()
-        self._command = CommandProcess([sys.executable, self.application, *self.application_args], cwd=str(PROJECT_DIR))
+        self._command = JobCommand([self.application, *self.application_args], cwd=str(PROJECT_DIR))
         return self._command.run()
 
     def on_kill(self) -> None:
@@ -58,11 +57,11 @@ class HeadwaterOperator(BaseOperator):
     def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.arguments = list(arguments)
-        self._command: CommandProcess | None = None
+        self._command: Command | None = None
 
     def execute(self, context: Context) -> Any:
         """Run the command to its end."""
-        self._command = CommandProcess([sys.executable, "-m", "headwater.cli", *self.arguments], cwd=str(PROJECT_DIR))
+        self._command = ProcessCommand(["-m", "headwater.cli", *self.arguments], cwd=str(PROJECT_DIR))
         return self._command.run()
 
     def on_kill(self) -> None:
@@ -77,4 +76,4 @@ def repair_embedded_spark() -> None:
     from headwater.settings import get_settings
 
     if is_embedded_and_down(get_settings()):
-        CommandProcess([sys.executable, "-m", "headwater.cli", "up", "spark"], cwd=str(PROJECT_DIR)).run()
+        ProcessCommand(["-m", "headwater.cli", "up", "spark"], cwd=str(PROJECT_DIR)).run()

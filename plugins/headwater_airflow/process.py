@@ -12,7 +12,8 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -23,44 +24,60 @@ EXIT_TERMINAL = 65  # EX_DATAERR of sysexits.h; headwater.jobs.EXIT_TERMINAL
 KILL_AFTER_SECONDS = 20
 
 
-class CommandProcess:
-    """One command, from start to result."""
+class Command:
+    """One command, from start to result; `run` and `kill` may be called from different threads."""
 
-    def __init__(self, command: Sequence[str], *, cwd: str, env: Mapping[str, str] | None = None) -> None:
-        self.command = list(command)
+    def __init__(self, argv: Sequence[str], *, cwd: str) -> None:
+        self.argv = list(argv)
         self.cwd = cwd
-        self.env = {**os.environ, **(env or {})}
-        self._process: subprocess.Popen[str] | None = None
+        self.last = ""
 
     def run(self) -> dict[str, Any] | None:
         """Run to the end and return the last line if it is a JSON object.
 
         Raises `AirflowFailException` (no retry) for a terminal error, `AirflowException` for every other failure.
         """
+        code = self._execute()
+        if code:
+            error = AirflowFailException if code == EXIT_TERMINAL else AirflowException
+            raise error(f"{' '.join(self.argv)} ended with exit code {code}: {self.last}")
+        return _json_object(self.last)
+
+    def kill(self) -> None:
+        """End what runs."""
+        raise NotImplementedError
+
+    def _execute(self) -> int:
+        raise NotImplementedError
+
+    def _on_line(self, line: str) -> None:
+        if line:
+            log.info(line)
+            self.last = line
+
+
+class ProcessCommand(Command):
+    """A command as a process of its own, with all it starts in one process group."""
+
+    _process: subprocess.Popen[str] | None = None
+
+    def _execute(self) -> int:
         self._process = subprocess.Popen(
-            self.command,
+            [sys.executable, *self.argv],
             cwd=self.cwd,
-            env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker: PIPE was asked for
-        last = ""
-        for line in self._process.stdout:
-            if text := line.rstrip():
-                log.info(text)
-                last = text
-        code = self._process.wait()
-        if code:
-            error = AirflowFailException if code == EXIT_TERMINAL else AirflowException
-            raise error(f"{' '.join(self.command[1:])} ended with exit code {code}: {last}")
-        return _json_object(last)
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                self._on_line(line.rstrip())
+        return self._process.wait()
 
     def kill(self) -> None:
-        """End the whole process group: SIGTERM first, SIGKILL when it does not listen."""
+        """End the process group: SIGTERM first, SIGKILL when it does not listen."""
         if self._process is None or self._process.poll() is not None:
             return
         os.killpg(self._process.pid, signal.SIGTERM)
@@ -68,6 +85,32 @@ class CommandProcess:
             self._process.wait(timeout=KILL_AFTER_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class JobCommand(ProcessCommand):
+    """A job of `spark_jobs/`: forked from the warm job server where one serves, else a process of its own."""
+
+    _warm: Any = None
+
+    def _execute(self) -> int:
+        from headwater.embedded.job_client import WarmJob
+        from headwater.settings import get_settings
+
+        self._warm = WarmJob.connect(get_settings())
+        if self._warm is not None:
+            code = self._warm.run(self.argv, cwd=self.cwd, env=os.environ, on_line=self._on_line)
+            if code is not None:
+                return int(code)
+            self._warm = None
+        log.info("no warm job server (`headwater up jobs` starts it); starting Python for this job")
+        return super()._execute()
+
+    def kill(self) -> None:
+        """End the job."""
+        if self._warm is not None:
+            self._warm.kill()
+        else:
+            super().kill()
 
 
 def _json_object(line: str) -> dict[str, Any] | None:
