@@ -75,7 +75,7 @@ def _commit(catalog: Catalog, name: str, write: Callable[[str], None]) -> Snapsh
             return snapshot
         if failure is None:
             raise RetryableError("the commit is not in the table's history", where=name, remedy="run the job again")
-        if not _is_conflict(failure):
+        if not is_conflict(failure):
             raise failure
         if attempt == TRIES:
             raise CommitConflict(
@@ -94,7 +94,8 @@ def _with_token(catalog: Catalog, name: str, token: str) -> Snapshot | None:
     return None
 
 
-def _is_conflict(error: Exception) -> bool:
+def is_conflict(error: Exception) -> bool:
+    """Whether Iceberg says that somebody else changed the table meanwhile."""
     text = str(error)
     return any(sign in text for sign in CONFLICTS)
 

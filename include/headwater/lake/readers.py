@@ -1,0 +1,73 @@
+"""Who still has to read a table, and from which snapshot on: what expiry must ask before it forgets anything.
+
+Readers are the tables whose summaries name this one as an input, a stream's own position (which is in bronze itself),
+and the live follower's position in ClickHouse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from headwater.contracts.model import Dataset, Kind
+from headwater.lake.snapshots import ancestry, inputs_read
+from headwater.streaming.ledger import nearest_account
+
+LAYERS = ("silver", "gold")
+"""Namespaces whose tables are derived from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody who has read the table up to `snapshot_id` and needs it to go on."""
+
+    name: str
+    snapshot_id: int
+
+
+def readers_of(catalog: Catalog, dataset: Dataset, name: str) -> list[Reader]:
+    """All readers of `<namespace>.<table>` whose position is known."""
+    found = [Reader(reader, position) for reader, position in _derived(catalog, name)]
+    if name.startswith("bronze.") and dataset.kind is Kind.STREAM:
+        account = nearest_account(catalog.load_table(name))
+        if account is not None and account.snapshot_id is not None:
+            found.append(Reader("stream", account.snapshot_id))
+        found += _live(dataset)
+    return found
+
+
+def oldest_needed(table: Table, readers: list[Reader]) -> tuple[int, str] | None:
+    """Time (ms since 1970) of the oldest snapshot that a reader needs, and who needs it; None where nobody does.
+
+    A position that is no longer on the way back from the head does not count: that reader goes on from elsewhere.
+    """
+    times = {snapshot.snapshot_id: snapshot.timestamp_ms for snapshot in ancestry(table)}
+    return min(((times[r.snapshot_id], r.name) for r in readers if r.snapshot_id in times), default=None)
+
+
+def _derived(catalog: Catalog, name: str) -> list[tuple[str, int]]:
+    found = []
+    for layer in LAYERS:
+        if not catalog.namespace_exists(layer):
+            continue
+        for namespace, table in catalog.list_tables(layer):
+            position = inputs_read(catalog.load_table((namespace, table))).get(name)
+            if position is not None:
+                found.append((f"{namespace}.{table}", position))
+    return found
+
+
+def _live(dataset: Dataset) -> list[Reader]:
+    """The live follower's position. Raises `RetryableError` while ClickHouse is down: nobody knows then."""
+    if dataset.live is None:
+        return []
+    from headwater.streaming.live_tables import read_position
+    from headwater.warehouse.client import writer
+
+    client = writer()
+    if not client.command("EXISTS TABLE platform.live_positions"):
+        return []
+    position = read_position(client, dataset.name)
+    return [] if position is None else [Reader("live", position.snapshot_id)]
