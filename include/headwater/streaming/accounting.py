@@ -71,7 +71,7 @@ def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[St
     `ContractError` for a name that is no stream.
     """
     broker = Broker(get_settings())
-    return [_ledger(dataset, broker.topic(dataset.topic), exact) for dataset in streams(names)]
+    return [ledger_of(dataset, broker.topic(dataset.topic), exact=exact) for dataset in streams(names)]
 
 
 def streams(names: Sequence[str] = ()) -> list[Dataset]:
@@ -82,7 +82,8 @@ def streams(names: Sequence[str] = ()) -> list[Dataset]:
     return [by_topic.get(name) or catalogue.get(name) for name in names] if names else list(known)
 
 
-def _ledger(dataset: Dataset, topic: Topic, exact: bool) -> StreamLedger:
+def ledger_of(dataset: Dataset, topic: Topic, *, exact: bool = False) -> StreamLedger:
+    """The ledger of one stream beside the topic as the broker has it."""
     try:
         table = get_catalog().load_table(f"bronze.{dataset.name}")
     except NoSuchTableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from headwater.contracts.model import Dataset
 from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.accounting import streams
@@ -18,7 +19,11 @@ def accept(name: str, confirm: Callable[[str], bool]) -> str:
 
     The stream must not be running (it has stopped by itself when this is needed). `confirm` is asked first.
     """
-    dataset = streams([name])[0]
+    return accept_for(streams([name])[0], confirm)
+
+
+def accept_for(dataset: Dataset, confirm: Callable[[str], bool]) -> str:
+    """The same for a dataset at hand."""
     topic = Broker(get_settings()).topic(dataset.topic)
     table = get_catalog().load_table(f"bronze.{dataset.name}")
     recorded = nearest_account(table)

@@ -1,0 +1,110 @@
+"""Fault 1: the stream is killed right after a commit, or its checkpoint is tampered with. The table decides."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+from ruamel.yaml import YAML
+from tests.streams import StreamCase, stream_case
+
+from headwater.lake.catalog import get_catalog
+from headwater.settings import Settings, child_environment
+from headwater.streaming.heartbeat import read_heartbeat, streams_dir
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+
+def test_goes_on_from_the_table_after_kill_9(stack: Settings, spark: SparkSession, tmp_path: Path):
+    case = stream_case(stack)
+    case.sales(*range(300))
+    case.sales(*range(300, 400), partition=1)
+    stream = start_stream(case, tmp_path)
+    try:
+        await_rows(case, 400, stream)
+        case.sales(*range(400, 500))
+        await_rows(case, 500, stream)
+    finally:
+        kill_9(stream)  # right after the commit was seen
+
+    case.sales(*range(500, 550), partition=1)
+    case.read_once(spark)
+
+    assert case.places() == [(0, o) for o in range(400)] + [(1, o) for o in range(150)]
+    assert len({row["event_id"] for row in case.bronze("event_id")}) == 550
+    assert case.ledger(exact=True).unaccounted == 0
+
+
+def test_what_a_checkpoint_says_means_nothing(stack: Settings, spark: SparkSession):
+    case = stream_case(stack)
+    case.sales(*range(20))
+    case.read_once(spark)
+    checkpoints = streams_dir(stack) / "checkpoints" / case.dataset.name
+    (log,) = checkpoints.glob("*/offsets/0")
+    head = log.read_text().splitlines()[:-1]
+    log.write_text("\n".join([*head, json.dumps({case.dataset.topic: {"0": 3, "1": 0}})]))
+    (log.parents[1] / "commits" / "0").unlink()
+    case.sales(*range(20, 30))
+
+    case.read_once(spark)
+
+    assert case.places() == [(0, offset) for offset in range(30)]
+
+
+def start_stream(case: StreamCase, project: Path) -> subprocess.Popen[bytes]:
+    """The job itself as a process of its own, on a project that has this one contract."""
+    yaml = YAML()
+    contract = yaml.load(case.dataset.path.read_text())
+    contract["schema"][0]["name"] = case.dataset.name
+    contract["schema"][0]["physicalName"] = case.dataset.topic
+    contract["id"] = f"loyalty.{case.dataset.name}"
+    for column in contract["schema"][0]["properties"]:
+        column.pop("relationships", None)  # the other contracts are not here
+    path = project / "schemas" / "contracts" / "loyalty" / f"{case.dataset.name}.yaml"
+    path.parent.mkdir(parents=True)
+    yaml.dump(contract, path)
+    job = case.settings.project_dir / "spark_jobs" / "ingest_stream.py"
+    environment = child_environment(
+        {"HEADWATER_PROJECT_DIR": str(project), "HEADWATER_STREAM_TRIGGER_INTERVAL": "500 milliseconds"}
+    )
+    with (project / "stream.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(job), "--dataset", case.dataset.name],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def await_rows(case: StreamCase, rows: int, stream: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while True:
+        beat = read_heartbeat(case.settings, case.dataset.name)
+        assert stream.poll() is None, beat
+        if committed_rows(case) >= rows:
+            return
+        assert time.monotonic() < deadline, beat
+        time.sleep(0.05)
+
+
+def committed_rows(case: StreamCase) -> int:
+    name = f"bronze.{case.dataset.name}"
+    if not get_catalog().table_exists(name):
+        return 0
+    snapshot = get_catalog().load_table(name).current_snapshot()
+    return 0 if snapshot is None or snapshot.summary is None else int(snapshot.summary["total-records"] or 0)
+
+
+def kill_9(stream: subprocess.Popen[bytes]) -> None:
+    """Python and JVM at once, without a word."""
+    children = psutil.Process(stream.pid).children(recursive=True)
+    os.killpg(stream.pid, signal.SIGKILL)
+    stream.wait(30)
+    psutil.wait_procs(children, 30)

@@ -1,0 +1,137 @@
+"""A stream of its own for a test: a topic, a subject and a bronze table that nobody else uses, on the shared stack."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import fastavro
+import pyarrow as pa
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from headwater.contracts.avro import avro_schema
+from headwater.contracts.loader import load_dataset
+from headwater.contracts.model import Dataset
+from headwater.contracts.registry import RegistryClient
+from headwater.kafka import client_config
+from headwater.lake.catalog import get_catalog
+from headwater.settings import Settings
+from headwater.streaming.accounting import StreamLedger, ledger_of
+from headwater.streaming.broker import Broker
+from headwater.streaming.runner import StreamRunner
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PARTITIONS = 2
+
+
+def sale(number: int, **changes: Any) -> dict[str, Any]:
+    """A valid sale; its event id derives from the number."""
+    amounts = dict.fromkeys(("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc"), Decimal("1.25"))
+    numbers = {"household_id": number % 7, "store_id": number % 5, "basket_id": number, "product_id": 1, "quantity": 1}
+    moment = datetime(2017, 3, 1, 10, tzinfo=UTC)
+    head = {"event_id": f"{number}-1", "event_type": "sale", "event_timestamp": moment, "source_system": "pos"}
+    return {**head, "schema_version": 1, **numbers, **amounts, "week": 9, **changes}
+
+
+@dataclass
+class StreamCase:
+    """A stream and what a test does with it."""
+
+    settings: Settings
+    dataset: Dataset
+    registry: RegistryClient
+    admin: AdminClient = field(init=False)
+    schema: dict[str, Any] = field(init=False)
+    schema_id: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admin = AdminClient(client_config(self.settings))
+        self.create_topic()
+        self.registry.set_compatibility(self.dataset.subject)
+        self.schema = avro_schema(self.dataset)
+        self.schema_id = self.registry.register(self.dataset.subject, self.schema)
+
+    def create_topic(self) -> None:
+        topic = NewTopic(self.dataset.topic, PARTITIONS, 1, config={"max.message.bytes": str(8 * 1024 * 1024)})
+        self.admin.create_topics([topic])[self.dataset.topic].result()
+
+    def recreate_topic(self) -> None:
+        self.admin.delete_topics([self.dataset.topic])[self.dataset.topic].result()
+        deadline = time.monotonic() + 30
+        while self.dataset.topic in self.admin.list_topics(timeout=10).topics:
+            assert time.monotonic() < deadline, "the topic is still there"
+        self.create_topic()
+
+    def framed(self, record: Mapping[str, Any], schema: Mapping[str, Any] | None = None, schema_id: int = 0) -> bytes:
+        """Confluent's framing: a zero byte, the schema id, the Avro body."""
+        buffer = io.BytesIO(b"\0" + (schema_id or self.schema_id).to_bytes(4, "big"))
+        buffer.seek(5)
+        fastavro.schemaless_writer(buffer, dict(schema or self.schema), record)
+        return buffer.getvalue()
+
+    def produce(self, *values: bytes | None, partition: int = 0, transactional: bool | None = None) -> None:
+        """Send values to one partition; in one transaction, committed (True) or aborted (False)."""
+        config = client_config(self.settings, message_max_bytes=8 * 1024 * 1024)
+        if transactional is not None:
+            config["transactional.id"] = uuid.uuid4().hex
+        producer = Producer(config)
+        if transactional is not None:
+            producer.init_transactions(30)
+            producer.begin_transaction()
+        for value in values:
+            producer.produce(self.dataset.topic, key=b"7", value=value, partition=partition)
+        assert producer.flush(30) == 0
+        if transactional is not None:
+            (producer.commit_transaction if transactional else producer.abort_transaction)(30)
+
+    def sales(self, *numbers: int, partition: int = 0) -> None:
+        """Send valid sales of these numbers."""
+        self.produce(*(self.framed(sale(number)) for number in numbers), partition=partition)
+
+    def read_once(self, spark: SparkSession, settings: Settings | None = None) -> StreamRunner:
+        """Run the stream in this process until it has read what is there; raises what made it fail."""
+        runner = StreamRunner(spark, settings or self.settings, self.dataset, once=True)
+        deadline = time.monotonic() + 240
+        while not runner.ended:
+            assert time.monotonic() < deadline, f"still {runner.heartbeat}"
+            runner.tend()
+            time.sleep(0.05)
+        if runner.error is not None:
+            raise runner.error
+        return runner
+
+    def bronze(self, *columns: str) -> list[dict[str, Any]]:
+        """Rows of bronze in the order of the log."""
+        rows: pa.Table = get_catalog().load_table(f"bronze.{self.dataset.name}").scan().to_arrow()
+        rows = rows.sort_by([("_kafka_partition", "ascending"), ("_kafka_offset", "ascending")])
+        return (rows.select(list(columns)) if columns else rows).to_pylist()
+
+    def places(self) -> list[tuple[int, int]]:
+        """Partition and offset of every row of bronze."""
+        return [(r["_kafka_partition"], r["_kafka_offset"]) for r in self.bronze("_kafka_partition", "_kafka_offset")]
+
+    def ledger(self, *, exact: bool = False) -> StreamLedger:
+        return ledger_of(self.dataset, Broker(self.settings).topic(self.dataset.topic), exact=exact)
+
+
+def stream_case(settings: Settings) -> StreamCase:
+    """A new stream with the contract of `transactions` under a name of its own."""
+    mark = uuid.uuid4().hex[:10]
+    original = load_dataset("transactions")
+    dataset = replace(original, name=f"transactions_{mark}", source_name=f"test.transactions.{mark}")
+    return StreamCase(settings, dataset, RegistryClient(settings))
+
+
+def schema_with(schema: Mapping[str, Any], *fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with these fields added, as a producer would hold it."""
+    return json.loads(json.dumps({**schema, "fields": [*schema["fields"], *fields]}))
