@@ -104,7 +104,8 @@ def write_marks(settings: Settings) -> None:
         connection.execute("create table mark (text text)")
         connection.execute("insert into mark values ('row')")
     servers = {"bootstrap.servers": settings.kafka_bootstrap_servers}
-    AdminClient(servers).create_topics([NewTopic("mark", 1)])["mark"].result(20)
+    admin = AdminClient(servers)
+    admin.create_topics([NewTopic("mark", 1)])["mark"].result(20)
     producer = Producer(servers | {"acks": "all"})
     producer.produce("mark", b"record")
     assert producer.flush(20) == 0
@@ -139,12 +140,17 @@ def test_two_ups_at_once_start_each_process_once(running):
     }
 
 
+def lives(pid: int) -> bool:
+    """Whether the process is there, and not only its entry in the table, which init has yet to clear."""
+    return psutil.pid_exists(pid) and processes.alive(psutil.Process(pid))
+
+
 def test_down_leaves_nothing_running(running):
     before = pids(running)
     ports = [port for service in SERVICES.values() for spec in service.processes(running) for port in spec.ports]
     headwater("down")
     assert processes.belonging(running) == {}
-    assert [name for name, pid in before.items() if psutil.pid_exists(pid)] == []
+    assert [name for name, pid in before.items() if lives(pid)] == []
     assert [port for port in ports if not is_free(port)] == []
     assert list(processes.run_dir(running).glob("*.pid")) == []
 

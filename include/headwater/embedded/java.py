@@ -144,7 +144,7 @@ def _bring_by_apt(settings: Settings) -> str:
     apt = shutil.which("apt-get", path=search_path())
     if os.geteuid() != 0 or not apt:
         return "apt: needs root on Debian or Ubuntu"
-    fault = ""
+    faults = []
     subprocess.run([apt, "update", "-qq"], capture_output=True, check=False, stdin=subprocess.DEVNULL)
     for version in SUPPORTED:
         package = f"openjdk-{version}-jre-headless"
@@ -157,8 +157,9 @@ def _bring_by_apt(settings: Settings) -> str:
         )
         if answer.returncode == 0:
             return ""
-        fault = f"apt: {answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else 'failed'}"
-    return fault
+        last = (answer.stderr.strip() or "no message").splitlines()[-1]
+        faults.append(f"apt install {package}: {last.removeprefix('E: ')}")
+    return "; ".join(faults)
 
 
 def _bring_by_install_jdk(settings: Settings) -> str:
