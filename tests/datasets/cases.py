@@ -63,7 +63,10 @@ class Lake:
         self, dataset: Dataset, rows: Sequence[Mapping[str, Any]], properties: Mapping[str, str] | None = None
     ) -> None:
         """Append rows to bronze in one commit."""
-        columns = {c.name: pa.array([_value(r.get(c.name), c.type) for r in rows], arrow_type(c.type)) for c in bronze_columns(dataset)}
+        columns = {
+            c.name: pa.array([_value(r.get(c.name), c.type) for r in rows], arrow_type(c.type))
+            for c in bronze_columns(dataset)
+        }
         writer = self.spark.createDataFrame(pa.table(columns)).writeTo(f"lake.bronze.{dataset.name}")
         for key, value in (properties or {}).items():
             writer = writer.option(f"snapshot-property.{key}", value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import SparkSession
+from tests.datasets.cases import Lake
 
 from headwater.lake.catalog import get_catalog
-from tests.datasets.cases import Lake
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,14 @@
+"""The lake of the shared stack."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+from tests.datasets.cases import Lake
+
+from headwater.lake.catalog import get_catalog
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession) -> Lake:
+    return Lake(spark, get_catalog())
