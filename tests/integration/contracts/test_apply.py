@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.conftest import environment
 from typer.testing import CliRunner
 
 from headwater.contracts.commands import app
@@ -18,7 +19,6 @@ from headwater.contracts.registry import COMPATIBILITY, IncompatibleSchemaError,
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings, get_settings
 from headwater.warehouse.client import writer
-from tests.conftest import environment
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +28,7 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def write(stack: Settings, tmp_path: Path) -> Iterator[Write]:
-    """Write the sample contract under a name of its own into a project of its own, with texts replaced; gives the name."""
+    """Write the sample contract under an own name into a project of its own, texts replaced; gives its name."""
     name = f"sample_{uuid4().hex[:8]}"
     (tmp_path / "dags").mkdir()
 
