@@ -70,7 +70,7 @@ def build(
         if not parts:
             return BuildResult(model.table, head_id(table))
         log.info("%s: building %s", model.table, parts.describe())
-        return _replace(spark, catalog, model, lock, parts, heads)
+        return _replace(spark, catalog, catalogue, model, lock, parts, heads)
 
 
 def requested_range(start: date | None, end: date | None) -> Affected:
@@ -105,7 +105,13 @@ def _whole_partitions(model: Model, requested: Affected) -> Affected:
 
 
 def _replace(
-    spark: SparkSession, catalog: Catalog, model: Model, lock: TableLock, parts: Affected, heads: dict[str, int]
+    spark: SparkSession,
+    catalog: Catalog,
+    catalogue: Catalogue,
+    model: Model,
+    lock: TableLock,
+    parts: Affected,
+    heads: dict[str, int],
 ) -> BuildResult:
     condition = parts.condition(model.dataset.change_column or "")
     summary = {**input_properties(heads), MODEL_KEY: model.fingerprint}
@@ -120,7 +126,7 @@ def _replace(
         writer.overwrite(expr(condition))
 
     def audit(branch: str) -> None:
-        report = check(spark, model.dataset, branch, condition)
+        report = check(spark, catalogue, model.dataset, branch, condition)
         reports[:] = [report]
         report.raise_for_errors(model.table)
 

@@ -6,19 +6,17 @@ about the table as a whole (counts, keys that may repeat in another partition) l
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headwater.contracts.model import Dataset, Severity
-from headwater.contracts.quality import expectations
+from headwater.contracts.model import Catalogue, Dataset, Severity
 from headwater.errors import TerminalError
-from headwater.quality.scope import judged_by_rows
+from headwater.quality.expectations import judge
+from headwater.quality.measures import Measure, failing_rows, measure
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 
 class QualityFailed(TerminalError):
@@ -41,7 +39,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All rules of one build."""
+    """All rules of one build, and the seconds it took to judge them."""
 
     dataset: str
     results: tuple[CheckResult, ...]
@@ -67,68 +65,20 @@ class Report:
             )
 
 
-def check(spark: SparkSession, dataset: Dataset, identifier: str, condition: str = "true") -> Report:
+def check(
+    spark: SparkSession, catalogue: Catalogue, dataset: Dataset, identifier: str, condition: str = "true"
+) -> Report:
     """Judge the table `identifier` (a branch, as Spark names it), whose rows of `condition` are new."""
     begun = time.monotonic()
-    whole = spark.table(identifier)
-    by_rows: list[Any] = []
-    by_table: list[Any] = []
-    for expectation in expectations(dataset):
-        (by_rows if judged_by_rows(dataset, expectation.meta["rule"]) else by_table).append(expectation)
-    if condition == "true":
-        by_rows, by_table = [], by_rows + by_table
-    results = _validate(whole.where(condition), by_rows) + _validate(whole, by_table)
+    measures = measure(spark, catalogue, dataset, identifier, condition)
+    results = []
+    for measured, passed in zip(measures, judge(measures), strict=True):
+        found = _found(measured)
+        if not passed and (rows := failing_rows(spark, dataset, measured.rule, identifier, condition)):
+            found += f" rows that do not, such as {'; '.join(rows)}"
+        results.append(CheckResult(measured.rule, measured.severity, passed, measured.expected, found))
     return Report(dataset.name, tuple(results), round(time.monotonic() - begun, 3))
 
 
-def _validate(frame: DataFrame, suite: Sequence[Any]) -> list[CheckResult]:
-    """Run expectations on a frame in one go."""
-    if not suite:
-        return []
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-    source = context.data_sources.add_spark("build", persist=False)
-    batch = (
-        source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    )
-    expectation_suite = gx.ExpectationSuite("contract", expectations=list(suite))
-    found = batch.validate(expectation_suite, result_format="BASIC")
-    return [_result(item) for item in found.results]
-
-
-def _result(item: Any) -> CheckResult:
-    meta = item.expectation_config.meta
-    return CheckResult(
-        meta["rule"], Severity(meta["severity"]), bool(item.success), _expected(item.expectation_config), _found(item)
-    )
-
-
-_NOT_SAID = {"batch_id", "severity", "column"}
-
-
-def _expected(configuration: Any) -> str:
-    given = {k: v for k, v in configuration.kwargs.items() if k not in _NOT_SAID and v is not None}
-    query = given.pop("unexpected_rows_query", None)
-    if query:
-        return f"no row of: {' '.join(query.split())}"
-    column = configuration.kwargs.get("column")
-    text = configuration.type.removeprefix("expect_").replace("_", " ")
-    return f"{text}{f' ({column})' if column else ''}{f' {json.dumps(given, default=str)}' if given else ''}"
-
-
-def _found(item: Any) -> str:
-    if item.exception_info and item.exception_info.get("raised_exception"):
-        return f"an error: {item.exception_info.get('exception_message')}"
-    result = item.result or {}
-    if "unexpected_count" in result:
-        values = result.get("partial_unexpected_list") or []
-        return f"{result['unexpected_count']} of {result.get('element_count', '?')} rows{_sample(values)}"
-    rows = (result.get("details") or {}).get("unexpected_rows")
-    return f"{result.get('observed_value')}{_sample(rows or [])}"
-
-
-def _sample(values: Sequence[Any]) -> str:
-    return f", such as {', '.join(map(str, list(values)[:3]))}" if values else ""
+def _found(measured: Measure) -> str:
+    return "nothing" if measured.value is None else f"{measured.value:g}"
