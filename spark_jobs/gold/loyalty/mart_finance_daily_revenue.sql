@@ -26,9 +26,9 @@ SELECT
     sum(coupon_disc) AS coupon_disc,
     sum(coupon_match_disc) AS coupon_match_disc,
     -- sales_value is what the retailer receives: by the shopper and, for coupon_disc, by the manufacturer.
-    sum(sales_value + retail_disc + coupon_match_disc) AS list_value,
-    sum(sales_value + coupon_match_disc) AS loyalty_value,
-    sum(sales_value - coupon_disc) AS shopper_paid,
+    sum(sales_value) + sum(retail_disc) + sum(coupon_match_disc) AS list_value,
+    sum(sales_value) + sum(coupon_match_disc) AS loyalty_value,
+    sum(sales_value) - sum(coupon_disc) AS shopper_paid,
     round(sum(sales_value) / count(DISTINCT basket_id), 2) AS average_basket_value
 FROM baskets
 GROUP BY sale_date

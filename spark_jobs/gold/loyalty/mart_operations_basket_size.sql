@@ -7,7 +7,7 @@ WITH baskets AS (
         count(*) AS sales_lines,
         sum(quantity) AS quantity,
         sum(sales_value) AS sales_value,
-        sum(retail_disc + coupon_disc + coupon_match_disc) AS total_disc
+        sum(retail_disc) + sum(coupon_disc) + sum(coupon_match_disc) AS total_disc
     FROM gold.fct_sales
     GROUP BY sale_date, basket_id
 )

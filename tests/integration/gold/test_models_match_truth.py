@@ -19,7 +19,7 @@ from tests.truth.source import Change, Part, demo_changes
 
 from headwater.contracts.graph import model_path
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import Dataset
 from headwater.contracts.quality import TABLE, broken_rules, metric_query
 from headwater.settings import get_settings
 
@@ -126,9 +126,3 @@ def test_a_range_of_dates_is_pushed_down_to_the_files_of_the_fact(session: Spark
                        f"{MODELS[name].change_column} >= DATE'{FIRST}'").collect()[0][0]  # fmt: skip
     column = {"fct_sales": "transaction_date"}.get(name, MODELS[name].change_column)
     assert re.search(rf"PushedFilters: \[[^\]]*GreaterThanOrEqual\({column},{FIRST}\)", plan), plan
-
-
-def test_every_gold_contract_is_held_against_the_truth() -> None:
-    assert set(KEYS) == {d.name for d in CATALOGUE.of_kind(Kind.MODEL)}
-    for name, key in KEYS.items():
-        assert MODELS[name].primary_key == key
