@@ -171,7 +171,7 @@ def _wipe(settings: Settings) -> None:
     for service in SERVICES.values():
         for path in service.data(settings):
             shutil.rmtree(path, ignore_errors=True)
-    for name in ("lake", "landing", "lineage", "logs", "work"):
+    for name in ("lake", "landing", "lineage", "streams", "logs"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     secrets_file(settings).unlink(missing_ok=True)
     get_settings.cache_clear()

@@ -1,0 +1,1 @@
+"""The Iceberg lake: sessions and catalog, snapshots, merges, silver, gold and maintenance."""
