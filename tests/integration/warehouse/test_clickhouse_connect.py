@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
 from clickhouse_connect.driver.external import ExternalData
-
 from tests.integration.warehouse.conftest import READER, WRITER, EndpointProcess
 
 pytestmark = pytest.mark.integration

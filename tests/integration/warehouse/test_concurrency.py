@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-
 from tests.integration.warehouse.conftest import READER, WRITER, EndpointProcess, await_true
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,6 @@ import threading
 
 import httpx
 import pytest
-
 from tests.integration.warehouse.conftest import WRITER, EndpointProcess, await_true
 
 pytestmark = pytest.mark.integration
@@ -28,6 +27,27 @@ def insert_until_refused(endpoint: EndpointProcess, acknowledged: list[int], wor
             acknowledged.append(first)
 
 
+def insert_and_stop(endpoint: EndpointProcess, sign: signal.Signals, round_: int) -> None:
+    """Three clients insert, the endpoint ends in the midst of it, starts again, and every acknowledged row is there."""
+    acknowledged: list[int] = []
+    workers = [
+        threading.Thread(target=insert_until_refused, args=(endpoint, acknowledged, round_ * 10 + number))
+        for number in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    await_true(lambda: len(acknowledged) >= 30, seconds=60, what=lambda: f"{len(acknowledged)} inserts")
+    code = endpoint.stop(sign)
+    assert code == (0 if sign == signal.SIGTERM else -signal.SIGKILL)
+    for worker in workers:
+        worker.join(timeout=30)
+    endpoint.start()
+    found = {int(line) for line in endpoint.ask("SELECT a FROM live.d").text.split()}
+    assert {first + i for first in acknowledged for i in range(10)} <= found
+    # A batch is a part: it is there whole or not at all.
+    assert len(found) % 10 == 0
+
+
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_no_acknowledged_insert_is_lost(own_endpoint: EndpointProcess, sign: signal.Signals) -> None:
     endpoint = own_endpoint
@@ -35,24 +55,7 @@ def test_no_acknowledged_insert_is_lost(own_endpoint: EndpointProcess, sign: sig
     endpoint.ask("CREATE TABLE default.plain (a Int64) ENGINE = MergeTree ORDER BY a")
     endpoint.ask("INSERT INTO default.plain VALUES (1)")
     for round_ in range(2):
-        acknowledged: list[int] = []
-        workers = [
-            threading.Thread(target=insert_until_refused, args=(endpoint, acknowledged, round_ * 10 + worker))
-            for worker in range(3)
-        ]
-        for worker in workers:
-            worker.start()
-        await_true(lambda: len(acknowledged) >= 30, seconds=60, what=lambda: f"{len(acknowledged)} inserts")
-        code = endpoint.stop(sign)
-        assert code == (0 if sign == signal.SIGTERM else -signal.SIGKILL)
-        for worker in workers:
-            worker.join(timeout=30)
-        endpoint.start()
-        found = {int(line) for line in endpoint.ask("SELECT a FROM live.d").text.split()}
-        expected = {first + i for first in acknowledged for i in range(10)}
-        assert expected <= found
-        # A batch is a part: it is there whole or not at all.
-        assert len(found) % 10 == 0
+        insert_and_stop(endpoint, sign, round_)
     assert endpoint.ask("SELECT a FROM default.plain").text == "1\n"
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.integration.warehouse.conftest import READER, EndpointProcess
 
 pytestmark = pytest.mark.integration
@@ -99,7 +98,7 @@ LIMITS = [
     "SELECT 1 SETTINGS max_execution_time = 0",
     "SELECT * FROM numbers(2000000) SETTINGS max_result_rows = 0",
     "SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)",
-    "SELECT * FROM (SELECT query FROM system.processes SETTINGS additional_table_filters = {}) SETTINGS max_threads = 1",
+    "SELECT * FROM (SELECT query FROM system.processes SETTINGS additional_table_filters = {})",
     "SELECT * FROM (SELECT 1 SETTINGS max_threads = 1, readonly = 0)",
     "SELECT 1 WHERE 1 IN (SELECT 1 SETTINGS/**/max_execution_time/**/=/**/0)",
     "SELECT 1 UNION ALL (SELECT 2 SETTINGS allow_experimental_eval_table_function = 1)",

@@ -8,9 +8,10 @@ Pretty …) is asked for whole.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
@@ -101,6 +102,9 @@ class _ArrowStreams:
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
 
     def join(self, chunk: bytes) -> bytes:
+        # Imported here: pyarrow and numpy are half of the endpoint's start.
+        import pyarrow as pa
+
         reader = pa.ipc.open_stream(chunk)
         if self._writer is None:
             options = pa.ipc.IpcWriteOptions(compression="lz4", emit_dictionary_deltas=False)

@@ -139,7 +139,7 @@ def split_settings(sql: str) -> tuple[str, dict[str, str]]:
 
 
 def nested_settings(sql: str) -> Iterator[tuple[str, str]]:
-    """Name and value of every setting in a SETTINGS clause of a subquery; what is no literal comes as its first token."""
+    """Name and value of every setting in a subquery's SETTINGS; of what is no literal, the first token."""
     found = list(tokens(sql))
     for index, token in enumerate(found):
         if token.upper != "SETTINGS" or token.depth == 0:

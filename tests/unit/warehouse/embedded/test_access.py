@@ -27,7 +27,13 @@ def test_three_ways_to_log_in() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "params"),
-    [({}, {}), ({}, {"user": "w"}), ({}, {"user": "W", "password": "pass:word"}), (basic("w:"), {}), ({"authorization": "Basic %%%"}, {})],
+    [
+        ({}, {}),
+        ({}, {"user": "w"}),
+        ({}, {"user": "W", "password": "pass:word"}),
+        (basic("w:"), {}),
+        ({"authorization": "Basic %%%"}, {}),
+    ],
 )
 def test_anything_else_is_refused(headers: dict[str, str], params: dict[str, str]) -> None:
     with pytest.raises(EndpointError) as caught:

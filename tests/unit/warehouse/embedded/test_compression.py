@@ -68,7 +68,14 @@ def test_garbage_is_refused_in_clickhouses_way() -> None:
 
 @pytest.mark.parametrize(
     ("accept", "expected"),
-    [("", ""), ("gzip", "gzip"), ("gzip, zstd", "zstd"), ("br", ""), ("zstd;q=0, gzip;q=0.5", "gzip"), ("identity", "")],
+    [
+        ("", ""),
+        ("gzip", "gzip"),
+        ("gzip, zstd", "zstd"),
+        ("br", ""),
+        ("zstd;q=0, gzip;q=0.5", "gzip"),
+        ("identity", ""),
+    ],
 )
 def test_negotiation(accept: str, expected: str) -> None:
     assert compression.negotiate(accept) == expected

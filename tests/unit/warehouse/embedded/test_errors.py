@@ -20,7 +20,12 @@ from headwater.warehouse.embedded.errors import CODES, EndpointError, from_engin
             "UNKNOWN_FORMAT",
             404,
         ),
-        ("Code: 395. DB::Exception: thrown (really). (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)", 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO", 500),
+        (
+            "Code: 395. DB::Exception: thrown (really). (FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)",
+            395,
+            "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
+            500,
+        ),
         ("something else", 1002, "UNKNOWN_EXCEPTION", 500),
     ],
 )
@@ -36,7 +41,10 @@ def test_code_name_and_status(text: str, code: int, name: str, status: int) -> N
 def test_the_endpoints_own_codes_are_the_engines() -> None:
     chdb = pytest.importorskip("chdb")
     connection = chdb.connect(":memory:")
-    names = {name: connection.query(f"SELECT errorCodeToName({code})", "TSVRaw").bytes().decode().strip() for name, code in CODES.items()}
+    names = {
+        name: connection.query(f"SELECT errorCodeToName({code})", "TSVRaw").bytes().decode().strip()
+        for name, code in CODES.items()
+    }
     assert {name: name for name in CODES} == names
 
 

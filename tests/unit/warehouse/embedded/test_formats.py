@@ -16,7 +16,11 @@ from headwater.warehouse.embedded.formats import content_type, joiner
         ("CSVWithNames", [b'"a\nb ""c"""\n1\n', b'"a\nb ""c"""\n2\n'], b'"a\nb ""c"""\n1\n2\n'),
         ("TSVWithNamesAndTypes", [b"a\nInt8\n1\n", b"a\nInt8\n2\n"], b"a\nInt8\n1\n2\n"),
         ("RowBinaryWithNames", [b"\x01\x01a\x07", b"\x01\x01a\x08"], b"\x01\x01a\x07\x08"),
-        ("RowBinaryWithNamesAndTypes", [b"\x01\x01a\x04Int8\x07", b"\x01\x01a\x04Int8\x08"], b"\x01\x01a\x04Int8\x07\x08"),
+        (
+            "RowBinaryWithNamesAndTypes",
+            [b"\x01\x01a\x04Int8\x07", b"\x01\x01a\x04Int8\x08"],
+            b"\x01\x01a\x04Int8\x07\x08",
+        ),
     ],
 )
 def test_a_repeated_header_is_dropped(name: str, chunks: list[bytes], expected: bytes) -> None:

@@ -18,7 +18,12 @@ from headwater.warehouse.embedded.errors import EndpointError
         ("insert into t(a,`values`) values(1)", "insert into t(a,`values`) ", "Values", "(1)"),
         ("INSERT INTO values FORMAT TSV\n1", "INSERT INTO values ", "TSV", "1"),
         ("INSERT INTO d.values (a) VALUES (1)", "INSERT INTO d.values (a) ", "Values", " (1)"),
-        ("/* FORMAT x */ INSERT INTO t -- VALUES\n FORMAT Native\n\0\1", "/* FORMAT x */ INSERT INTO t -- VALUES\n ", "Native", "\0\1"),
+        (
+            "/* FORMAT x */ INSERT INTO t -- VALUES\n FORMAT Native\n\0\1",
+            "/* FORMAT x */ INSERT INTO t -- VALUES\n ",
+            "Native",
+            "\0\1",
+        ),
         ("INSERT INTO t SETTINGS async_insert=1 FORMAT CSV\n1", "INSERT INTO t SETTINGS async_insert=1 ", "CSV", "1"),
     ],
 )
@@ -28,7 +33,9 @@ def test_head_and_data_of_an_insert(text: str, head: str, input_format: str, dat
     assert (found.sql, found.format, text[found.data_start :]) == (head, input_format, data)
 
 
-@pytest.mark.parametrize("text", ["SELECT 1", "INSERT INTO t SELECT 1", "INSERT INTO t WITH x AS (SELECT 1) SELECT 1", "INSERT INTO"])
+@pytest.mark.parametrize(
+    "text", ["SELECT 1", "INSERT INTO t SELECT 1", "INSERT INTO t WITH x AS (SELECT 1) SELECT 1", "INSERT INTO"]
+)
 def test_what_is_no_insert_with_data(text: str) -> None:
     assert statements.insert_head(text, complete=True) is None
 
@@ -66,7 +73,11 @@ def test_output_format(sql: str, expected: str | None) -> None:
     ("sql", "rest", "settings"),
     [
         ("SELECT 1 SETTINGS max_threads = 1", "SELECT 1 ", {"max_threads": "1"}),
-        ("SELECT 1 SETTINGS a = 'it''s', b = -1, c = true FORMAT CSV", "SELECT 1  FORMAT CSV", {"a": "it's", "b": "-1", "c": "1"}),
+        (
+            "SELECT 1 SETTINGS a = 'it''s', b = -1, c = true FORMAT CSV",
+            "SELECT 1  FORMAT CSV",
+            {"a": "it's", "b": "-1", "c": "1"},
+        ),
         ("SELECT settings FROM t", "SELECT settings FROM t", {}),
         ("SELECT * FROM (SELECT 1 SETTINGS a = 1)", "SELECT * FROM (SELECT 1 SETTINGS a = 1)", {}),
         ("SELECT 1 SETTINGS a = {'x': 1}", "SELECT 1 SETTINGS a = {'x': 1}", {}),
@@ -83,16 +94,27 @@ def test_settings_of_subqueries_are_found() -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["SELECT file('x')", "SELECT `file` ('x')", "SELECT FILE('x')", "SELECT * APPLY file FROM t", "SELECT * APPLY(file) FROM t",
-     "SELECT * FROM python(x)", "SELECT * FROM eval('x')", "SELECT `f\\x69le`('x')", "SELECT “file”('x')"],
-)  # fmt: skip
+    [
+        "SELECT file('x')",
+        "SELECT `file` ('x')",
+        "SELECT FILE('x')",
+        "SELECT * APPLY file FROM t",
+        "SELECT * APPLY(file) FROM t",
+        "SELECT * FROM python(x)",
+        "SELECT * FROM eval('x')",
+        "SELECT `f\\x69le`('x')",
+        "SELECT “file”('x')",
+    ],
+)
 def test_forbidden_functions(sql: str) -> None:
     assert statements.may_call_forbidden(sql)
     with pytest.raises(EndpointError, match="switched off"):
         statements.refuse_forbidden_functions(sql)
 
 
-@pytest.mark.parametrize("sql", ["SELECT file FROM t", "SELECT 'file(1)'", "SELECT profile(1)", "SELECT 1 -- file('x')"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT file FROM t", "SELECT 'file(1)'", "SELECT profile(1)", "SELECT 1 -- file('x')"]
+)
 def test_names_that_only_look_forbidden(sql: str) -> None:
     statements.refuse_forbidden_functions(sql)
 
