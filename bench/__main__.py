@@ -1,0 +1,7 @@
+"""`python -m bench [PART…] [--rows N]`."""
+
+import sys
+
+from bench.run import main
+
+sys.exit(main())
