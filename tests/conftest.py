@@ -28,6 +28,8 @@ from headwater.settings import PORT_DISTANCE, Settings, get_settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from tests.datasets.cases import Lake
+
 SHARED_SERVICES = ("postgres", "kafka", "registry", "clickhouse")
 
 

@@ -53,7 +53,7 @@ class Lake:
 
     def dataset(self, like: str, name: str, folder: Path | None = None) -> Dataset:
         """A dataset like the contract's, under a name of its own, with fresh tables."""
-        own = (folder or FOLDER) / "contract.yaml"
+        own = (folder or FOLDER) / f"{like}.yaml"
         contract = load_dataset(own if own.exists() else like)
         dataset = dataclasses.replace(contract, name=name)
         ensure_tables(self.catalog, dataset)
@@ -131,7 +131,8 @@ def pick(rows: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]
 def comparable(value: Any) -> Any:
     """A value of YAML or of Spark in one form."""
     if isinstance(value, dict) and "repeat" in value:
-        return value["repeat"] * value["times"]
+        text = str(value["repeat"] * value["times"])
+        return text.strip() if value.get("trimmed") else text
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float | Decimal):

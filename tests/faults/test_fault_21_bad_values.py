@@ -1,0 +1,54 @@
+"""Fault 21: not a number, a negative quantity, a date in 2099, a null key, a 4-byte emoji, a string of 10 MB.
+
+By the contract: refused and listed with the failed rule, or stored unharmed. What an analyst reads of it is in
+tests/datasets/readings/bad_values; here the whole values are compared, byte by byte.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from headwater.lake.silver import build
+from tests.datasets.cases import FOLDER, Lake
+from tests.integration.lake.sales import ARRIVED
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+TEN_MEGABYTES = "naïve 🍏 " * 1_000_000
+BAD = {
+    "amount_number": {"amount": math.nan},
+    "amount_minimum": {"amount": -1.0},
+    "event_timestamp_maximum": {"event_timestamp": "2099-12-31 00:00:00"},
+    "sensor_required": {"sensor": None},
+}
+
+
+def test_bad_values_are_refused_by_rule_and_odd_ones_unharmed(lake: Lake) -> None:
+    dataset = lake.dataset("readings", "fault_21_readings", Path(FOLDER / "readings"))
+    odd = [reading("emoji 🧑‍🌾", 0, note="🍏"), reading("long", 1, note=f"<{TEN_MEGABYTES}>")]
+    bad = [reading(f"bad {n}", 10 + n, **values) for n, values in enumerate(BAD.values())]
+    lake.arrive(dataset, odd + bad)
+    result = build(lake.spark, lake.catalog, dataset)
+    assert (result["rows_read"], result["rows"], result["rows_refused"]) == (6, 2, 4)
+    stored = {row["sensor"]: row["note"] for row in lake.rows(f"silver.{dataset.name}", "sensor, note")}
+    assert stored == {"emoji 🧑‍🌾": "🍏", "long": f"<{TEN_MEGABYTES}>"}
+    refused = lake.rows(f"silver.{dataset.name}_refused", "_kafka_offset AS at, _rule AS rules")
+    assert {row["at"]: row["rules"] for row in refused} == {10 + n: [rule] for n, rule in enumerate(BAD)}
+
+
+def reading(sensor: str, offset: int, **values: object) -> dict[str, object]:
+    row = {
+        "event_id": f"{sensor}-{offset}",
+        "event_timestamp": "2025-12-31 10:00:00",
+        "sensor": sensor,
+        "amount": 1.5,
+        "_kafka_topic": "tests.readings",
+        "_kafka_partition": 0,
+        "_kafka_offset": offset,
+        "_ingested_at": ARRIVED,
+        "_attempt": 0,
+    }
+    return row | values
