@@ -27,7 +27,6 @@ from headwater.settings import PORT_DISTANCE, Settings, get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
     from tests.datasets.cases import Lake
 
 SHARED_SERVICES = ("postgres", "kafka", "registry", "clickhouse")
@@ -57,6 +56,16 @@ def spark(stack: Settings) -> Iterator[SparkSession]:
     session = get_spark("tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def lake(spark: SparkSession) -> Lake:
+    """The shared stack's lake, to put rows into bronze and look at what comes of them."""
+    from tests.datasets.cases import Lake
+
+    from headwater.lake.catalog import get_catalog
+
+    return Lake(spark, get_catalog())
 
 
 def _own_home() -> Iterator[Settings]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from tests.datasets.cases import Lake
+from tests.integration.lake.sales import new_dataset, sale
 
 from headwater.lake.changes import DateRange, changed_partitions
 from headwater.lake.silver import build
 from headwater.lake.snapshots import head_id
-from tests.datasets.cases import Lake
-from tests.integration.lake.sales import new_dataset, sale
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 

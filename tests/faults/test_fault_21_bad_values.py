@@ -10,10 +10,10 @@ import math
 from pathlib import Path
 
 import pytest
-
-from headwater.lake.silver import build
 from tests.datasets.cases import FOLDER, Lake
 from tests.integration.lake.sales import ARRIVED
+
+from headwater.lake.silver import build
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
