@@ -53,6 +53,7 @@ PARTS = {
     "encode": Part("rows to Avro, no Kafka", "bench.produce_consume:measure_encode"),
     "produce": Part("Avro producer, end to end", "bench.produce_consume:measure_produce"),
     "consume": Part("consumer without decoding", "bench.produce_consume:measure_consume"),
+    "silver": Part("bronze to silver, and 1% more", "bench.silver:measure_silver"),
     "peer": Part("plain Python consumer into Iceberg", "bench.peer_python_consumer:measure_peer"),
 }
 
