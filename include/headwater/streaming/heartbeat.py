@@ -28,7 +28,7 @@ def heartbeat_file(settings: Settings, dataset: str) -> Path:
 class Heartbeat:
     """State of one stream. `state`: starting, running, waiting (registry), retrying, failed, stopped, finished.
 
-    `lag` is what the broker has beyond `offsets`, per partition; times are ISO 8601 in UTC.
+    `lag` is what the broker has beyond `offsets`, per partition, and old where `lag_reason` is told; times are ISO 8601 in UTC.
     """
 
     dataset: str
@@ -46,6 +46,7 @@ class Heartbeat:
     batch_seconds: float = 0.0
     offsets: dict[int, int] = field(default_factory=dict)
     lag: dict[int, int] = field(default_factory=dict)
+    lag_reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
 
     def write(self, settings: Settings) -> None:

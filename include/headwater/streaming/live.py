@@ -152,16 +152,18 @@ class LiveFollower:
 
     def _take(self, client: Client, table: Table, snapshot: Snapshot, batches: Iterator[pa.RecordBatch]) -> int:
         """Insert a snapshot's rows, then record that they are there."""
-        inserted = 0
-        for chunk, batch in enumerate(batches):
-            rows = self._rows.accepted(batch)
-            if rows.num_rows:
-                token = f"{self.dataset.name}-{snapshot.snapshot_id}-{chunk}"
-                client.insert_arrow(self._table, rows, settings={"insert_deduplication_token": token})
-                inserted += rows.num_rows
+        inserted = sum(self._insert(client, snapshot, chunk, batch) for chunk, batch in enumerate(batches))
         account = account_of(properties_of(snapshot)) or nearest_account(table)
         if account is None:
             raise RetryableError("the snapshot has no account", where=f"bronze.{self.dataset.name}")
         self._position = LivePosition(snapshot.snapshot_id, account.topic_id, dict(account.offsets))
         write_position(client, self.dataset.name, self._position)
         return inserted
+
+    def _insert(self, client: Client, snapshot: Snapshot, chunk: int, batch: pa.RecordBatch) -> int:
+        """Insert one batch under a token that is the same whenever it is sent again; rows sent."""
+        rows = self._rows.accepted(batch)
+        if rows.num_rows:
+            token = f"{self.dataset.name}-{snapshot.snapshot_id}-{chunk}"
+            client.insert_arrow(self._table, rows, settings={"insert_deduplication_token": token})
+        return int(rows.num_rows)

@@ -240,7 +240,9 @@ class StreamRunner:
             ends = self._broker.ends(self.dataset.topic)
             beat.lag = {partition: end - beat.offsets.get(partition, 0) for partition, end in ends.items()}
         except HeadwaterError as error:
-            beat.reason = beat.reason or str(error)
+            beat.lag_reason = str(error)
+        else:
+            beat.lag_reason = ""
         beat.write(self._settings)
 
 

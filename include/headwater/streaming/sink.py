@@ -29,7 +29,7 @@ from headwater.streaming.writers import SubjectSchemas, Writers, reader_schema
 
 log = logging.getLogger(__name__)
 
-ROWS_PER_FILE = 500_000
+ROWS_PER_FILE = 250_000
 """A small batch is written by one task into one file: four files of 50 rows every two seconds help nobody."""
 REGISTRY_PAUSE_SECONDS = 2.0
 
