@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from headwater.contracts.deploy import Change, Target
 from headwater.contracts.graph import model_inputs, model_path, pipeline_graph, render_graph
 from headwater.contracts.loader import ContractErrors, load_contracts
 from headwater.contracts.model import Dataset, Kind
-from headwater.contracts.reference import write_reference
+from headwater.contracts.reference import reference_path, render_reference
 from headwater.contracts.releases import next_release, release
 from headwater.errors import ContractError
 from headwater.settings import Settings, get_settings
@@ -51,9 +52,10 @@ def _faults(settings: Settings, names: list[str] | None) -> list[ContractError]:
     found = [fault for d in datasets if d.kind is Kind.STREAM for fault in _release_faults(settings, d)]
     found += [fault for d in datasets if d.kind is Kind.MODEL for fault in _model_faults(settings, d)]
     try:
-        if _graph_text(settings) != _graph_now(settings):
-            what = "the datasets' graph is not what the contracts say"
-            found.append(ContractError(what, where="dags/graph.py", remedy="run `headwater contract generate`"))
+        for path, text in _generated(settings).items():
+            if _text_of(path) != text:
+                what, where = "the file is not what the contracts say", str(path.relative_to(settings.project_dir))
+                found.append(ContractError(what, where=where, remedy="run `headwater contract generate`"))
     except ContractError as error:
         if str(error) not in map(str, found):
             found.append(error)
@@ -95,27 +97,29 @@ def generate(names: Names = None, as_json: Json = False) -> None:
     for dataset in streams:  # all or none: a refused one must not leave the others released
         next_release(dataset, settings.avro_dir)
     written = [str(new.path) for d in streams if (new := release(d, settings.avro_dir))]
-    text = _graph_text(settings)
-    if text != _graph_now(settings):
-        (settings.project_dir / "dags" / "graph.py").write_text(text, encoding="utf-8")
-        written.append(str(settings.project_dir / "dags" / "graph.py"))
-    written += write_reference(load_contracts(settings.contracts_dir), settings)
+    for path, text in _generated(settings).items():
+        if _text_of(path) != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            written.append(str(path))
     if as_json:
         typer.echo(json.dumps({"written": written}))
         return
-    for path in written:
-        typer.echo(f"written {path}")
+    for name in written:
+        typer.echo(f"written {name}")
     if not written:
         typer.echo("nothing to write: all is as the contracts say")
 
 
-def _graph_text(settings: Settings) -> str:
-    return render_graph(pipeline_graph(load_contracts(settings.contracts_dir), settings.gold_models_dir))
+def _generated(settings: Settings) -> dict[Path, str]:
+    """The files that follow from all contracts together, and what they should say."""
+    catalogue = load_contracts(settings.contracts_dir)
+    graph = render_graph(pipeline_graph(catalogue, settings.gold_models_dir))
+    return {settings.project_dir / "dags" / "graph.py": graph, reference_path(settings): render_reference(catalogue)}
 
 
-def _graph_now(settings: Settings) -> str:
-    path = settings.project_dir / "dags" / "graph.py"
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _text_of(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 @app.command()
