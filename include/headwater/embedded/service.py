@@ -41,7 +41,7 @@ class ProcessSpec:
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 20.0
-    start_seconds: float = 120.0
+    start_seconds: float = 300.0
     owns_directory: bool = False
     """Every process whose working directory is `directory` belongs to it (Postgres hides its environment)."""
 

@@ -9,7 +9,7 @@ def names(*wanted):
 
 
 def test_no_name_means_every_service():
-    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "airflow", "mcp"]
+    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow", "mcp"]
 
 
 def test_what_a_service_needs_comes_with_it():
