@@ -140,7 +140,8 @@ class Endpoint:
             raise EndpointError(
                 "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", f"Query with id = {request.query_id} is already running."
             )
-        execution = Execution(self._engine, self._sessions, self._limits, request)
+        crowded = len(self._running) >= self._limits.query_threads
+        execution = Execution(self._engine, self._sessions, self._limits, request, crowded=crowded)
         self._running[request.query_id] = (request, execution)
         try:
             yield execution

@@ -25,11 +25,15 @@ _DEFAULTS = {"implicit_select": "0", "async_insert": "0"}
 class Execution:
     """A statement on its connection. `prepare`, then `rows` or `insert`, and `close` in every case."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, caps: limits.Limits, request: QueryRequest) -> None:
+    def __init__(
+        self, engine: Engine, sessions: Sessions, caps: limits.Limits, request: QueryRequest, *, crowded: bool
+    ) -> None:
         self._engine = engine
         self._sessions = sessions
         self._caps = caps
         self._request = request
+        # With more queries than cores, a second thread per query only costs: `SELECT 1` 0.6 CPU-ms instead of 1.3.
+        self._threads = {"max_threads": "1"} if crowded else {}
         self._session: Session | None = None
         self._connection: EngineConnection | None = None
         self._restore: list[str] = []
@@ -74,7 +78,7 @@ class Execution:
             for name, value in statements.nested_settings(sql):
                 limits.judge_reader_settings({name: value}, self._caps)
         sql, inline = statements.split_settings(sql)
-        return sql, limits.judge_reader_settings({**settings, **inline}, self._caps)
+        return sql, limits.judge_reader_settings({**self._threads, **settings, **inline}, self._caps)
 
     def _take_connection(self) -> EngineConnection:
         session = self._session
@@ -129,7 +133,8 @@ class Execution:
             hidden = {"additional_table_filters": "{'system.processes':'0'}", "readonly": "1"}
             connection.set_up({**_DEFAULTS, **settings, **hidden}, role=request.user.role, database=database)
         elif session is None:
-            merged = {**_DEFAULTS, "max_memory_usage": str(self._caps.query_memory), **settings}
+            memory = {"max_memory_usage": str(self._caps.query_memory)}
+            merged = {**_DEFAULTS, **memory, **self._threads, **settings}
             connection.set_up(merged, role=WRITER_ROLE, database=request.database or "default")
         else:
             self._remember(connection, settings)
