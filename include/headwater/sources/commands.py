@@ -95,13 +95,13 @@ def replay(
 
 @app.command()
 def drop(
-    files: Annotated[int, typer.Option(min=1, max=53, help="Into how many files of whole weeks")] = 4,
+    files: Annotated[int, typer.Option(min=1, max=53, help="Into about how many files of whole weeks")] = 4,
     weeks: Annotated[str, typer.Option(metavar="FIRST-LAST", help="Only these weeks, 1 to 53")] = "1-53",
     as_json: AsJson = False,
 ) -> None:
     """Drop the promotions (20.9 million rows) as Parquet files into the landing folder.
 
-    A file appears whole, by a rename. Files that lie there already are left alone.
+    A file appears whole, by a rename. Weeks that lie there in a file already are left alone.
     """
     from headwater.sources import promotions
 

@@ -36,6 +36,12 @@ def data_file(name: str) -> Path:
     return path
 
 
-def read(name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file as an Arrow table, e.g. `read("transactions")`."""
-    return pq.read_table(data_file(name), columns=list(columns) if columns else None)
+def read(name: str, columns: Sequence[str] | None = None, limit: int | None = None) -> pa.Table:
+    """One file as an Arrow table, e.g. `read("transactions")`; with `limit` its first rows, without reading on."""
+    # ParquetFile and not read_table: it spares the import of pyarrow.dataset.
+    with pq.ParquetFile(data_file(name)) as file:
+        chosen = list(columns) if columns else file.schema_arrow.names
+        if limit is None:
+            return file.read(columns=chosen)
+        batch = next(file.iter_batches(batch_size=max(1, limit), columns=chosen))
+        return pa.Table.from_batches([batch]).slice(0, limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headwater.contracts.loader import load_dataset
-from headwater.errors import TerminalError
 from headwater.settings import get_settings
 from headwater.sources import completejourney
 
@@ -43,52 +42,40 @@ def drop(
     files: int = DEFAULT_FILES,
     weeks: tuple[int, int] | None = None,
     folder: Path | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> list[Dropped]:
-    """Put the promotions of the weeks (first, last; all by default) into `files` files of whole weeks.
+    """Put the promotions of the weeks (first, last; all by default) into the landing folder, in files of whole weeks.
 
-    A file that lies there already is left alone, so a second drop adds nothing. `progress` is told the rows written.
-    Raises `TerminalError` where a week would come in by two files of different extent.
+    Weeks that lie there in a file already are left alone; what is missing of them comes in about `files` new files. So
+    a second drop adds nothing, and a drop of more weeks adds those. Returns the files that hold the weeks, in order.
     """
     first, last = weeks or (1, WEEKS)
-    folder = folder or get_settings().landing_dir / load_dataset(DATASET).source_name.split("/")[0]
+    folder = folder or (get_settings().landing_dir / load_dataset(DATASET).source_name).parent
     folder.mkdir(parents=True, exist_ok=True)
-    done, total = [], 0
-    spans = list(_spans(first, last, files))
-    _refuse_overlap(folder, spans)
-    for start, end in spans:
-        result = _drop_file(folder / f"promotions-w{start:02d}-w{end:02d}.parquet", start, end)
-        done.append(result)
-        total += result.rows if result.written else 0
-        if progress:
-            progress(total)
-    return done
+    there = [d for d in _lying_in(folder) if d.first_week <= last and first <= d.last_week]
+    covered = {week for d in there for week in range(d.first_week, d.last_week + 1)}
+    missing = [week for week in range(first, last + 1) if week not in covered]
+    new = [_drop_file(folder, start, end) for start, end in _spans(missing, files)]
+    return sorted([*there, *new], key=lambda d: d.first_week)
 
 
-def _spans(first: int, last: int, files: int) -> Iterator[tuple[int, int]]:
-    """The weeks in `files` runs of about the same length; never more runs than weeks."""
-    count = last - first + 1
-    files = max(1, min(files, count))
-    for i in range(files):
-        yield first + count * i // files, first + count * (i + 1) // files - 1
-
-
-def _refuse_overlap(folder: Path, spans: list[tuple[int, int]]) -> None:
-    """A week in two files is a week twice in bronze; an earlier drop with other options would cause that."""
-    for path in sorted(folder.glob("promotions-w*-w*.parquet")):
+def _lying_in(folder: Path) -> Iterator[Dropped]:
+    for path in folder.glob("promotions-w*.parquet"):
         if match := _NAME.fullmatch(path.name):
-            there = int(match[1]), int(match[2])
-            if there not in spans and any(start <= there[1] and there[0] <= end for start, end in spans):
-                raise TerminalError(
-                    f"weeks {there[0]} to {there[1]} lie there already, in a file of another extent",
-                    where=str(path),
-                    remedy="drop with the same --files and --weeks as before, or remove that file first",
-                )
+            yield Dropped(path, int(match[1]), int(match[2]), pq.read_metadata(path).num_rows, written=False)
 
 
-def _drop_file(path: Path, first: int, last: int) -> Dropped:
-    if path.is_file():
-        return Dropped(path, first, last, pq.read_metadata(path).num_rows, written=False)
+def _spans(weeks: list[int], files: int) -> Iterator[tuple[int, int]]:
+    """Runs of adjacent weeks, none longer than its share of `files` files."""
+    longest = -(-len(weeks) // files)
+    start = 0
+    for at in range(1, len(weeks) + 1):
+        if at == len(weeks) or at - start == longest or weeks[at] != weeks[at - 1] + 1:
+            yield weeks[start], weeks[at - 1]
+            start = at
+
+
+def _drop_file(folder: Path, first: int, last: int) -> Dropped:
+    path = folder / f"promotions-w{first:02d}-w{last:02d}.parquet"
     # Hidden until it is whole: ingestion takes *.parquet, and the leading dot keeps Spark away too.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -100,19 +87,20 @@ def _drop_file(path: Path, first: int, last: int) -> Dropped:
 
 
 def _write(path: Path, first: int, last: int) -> int:
-    source = pq.ParquetFile(completejourney.data_file(DATASET))
-    schema = source.schema_arrow.remove_metadata()
-    at = schema.get_field_index("week")
-    schema = schema.set(at, pa.field("week", pa.int32()))
+    """The weeks' rows, with `week` as the contract has it (int); returns their number."""
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in source.iter_batches(batch_size=_BATCH_ROWS):
-            week = batch.column("week")
-            if week[0].as_py() > last:
-                break
-            chosen = batch.filter(pc.and_(pc.greater_equal(week, first), pc.less_equal(week, last)))
-            if chosen.num_rows:
-                narrow = chosen.set_column(at, "week", chosen.column("week").cast(pa.int32()))
-                writer.write_batch(narrow.cast(schema))
-                rows += chosen.num_rows
+    with pq.ParquetFile(completejourney.data_file(DATASET)) as source:
+        schema = source.schema_arrow.remove_metadata()
+        at = schema.get_field_index("week")
+        schema = schema.set(at, pa.field("week", pa.int32()))
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch in source.iter_batches(batch_size=_BATCH_ROWS):
+                week = batch.column("week")
+                if week[0].as_py() > last:
+                    break
+                chosen = batch.filter(pc.and_(pc.greater_equal(week, first), pc.less_equal(week, last)))
+                if chosen.num_rows:
+                    narrow = chosen.set_column(at, "week", chosen.column("week").cast(pa.int32()))
+                    writer.write_batch(narrow.cast(schema))
+                    rows += chosen.num_rows
     return rows

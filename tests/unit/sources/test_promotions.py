@@ -5,9 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headwater.errors import TerminalError
 from headwater.sources import completejourney
-from headwater.sources.promotions import drop
+from headwater.sources.promotions import _spans, drop
 
 COLUMNS = "product_id, store_id, display_location, mailer_location, week"
 
@@ -36,10 +35,23 @@ def test_a_second_drop_writes_nothing(tmp_path):
     assert first[0].path.stat().st_mtime_ns == at
 
 
-def test_a_week_is_not_dropped_in_two_files(tmp_path):
-    drop(files=1, weeks=(1, 2), folder=tmp_path)
-    with pytest.raises(TerminalError, match="weeks 1 to 2 lie there already"):
-        drop(files=1, weeks=(2, 2), folder=tmp_path)
+def test_a_drop_of_more_weeks_adds_those_and_keeps_what_lies_there(tmp_path):
+    drop(files=1, weeks=(2, 2), folder=tmp_path)
+    dropped = drop(files=1, weeks=(1, 3), folder=tmp_path)
+    assert [(d.first_week, d.last_week, d.written) for d in dropped] == [(1, 1, True), (2, 2, False), (3, 3, True)]
+
+
+@pytest.mark.parametrize(
+    ("weeks", "files", "spans"),
+    [
+        (range(1, 54), 4, [(1, 14), (15, 28), (29, 42), (43, 53)]),
+        (range(1, 4), 53, [(1, 1), (2, 2), (3, 3)]),
+        ([1, 2, 5, 6, 7], 2, [(1, 2), (5, 7)]),
+        ([], 4, []),
+    ],
+)
+def test_weeks_are_shared_out_in_adjacent_runs(weeks, files, spans):
+    assert list(_spans(list(weeks), files)) == spans
 
 
 def test_nothing_is_left_of_a_drop_that_failed(tmp_path, monkeypatch):
