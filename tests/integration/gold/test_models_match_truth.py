@@ -60,6 +60,7 @@ def session(spark: SparkSession, truth: Truth, tmp_path_factory: pytest.TempPath
     session = spark.newSession()
     session.sql("USE spark_catalog")
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    session.conf.set("spark.sql.maxMetadataStringLength", "2000")  # or a plan does not show all its filters
     for layer in ("silver", "gold"):
         session.sql(f"CREATE DATABASE {layer} LOCATION '{folder / layer}.db'")
     try:
