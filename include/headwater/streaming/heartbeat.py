@@ -28,8 +28,8 @@ def heartbeat_file(settings: Settings, dataset: str) -> Path:
 class Heartbeat:
     """State of one stream. `state`: starting, running, waiting (registry), retrying, failed, stopped, finished.
 
-    `lag` is what the broker has beyond `offsets`, per partition; `lag_reason` says why it may be old. Times are ISO 8601 in
-    UTC.
+    `lag` is what the broker has beyond `offsets`, per partition; `lag_reason` says why it may be old. Times are
+    ISO 8601 in UTC.
     """
 
     dataset: str
