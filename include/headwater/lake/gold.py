@@ -16,6 +16,7 @@ from pyiceberg.table import Table
 
 from headwater.contracts.model import Catalogue
 from headwater.errors import TerminalError
+from headwater.lake.branches import BRANCH
 from headwater.lake.locks import TableLock, table_lock
 from headwater.lake.models import Model
 from headwater.lake.partitions import NOTHING, WHOLE, Affected, dates
@@ -23,6 +24,7 @@ from headwater.lake.publish import publish
 from headwater.lake.snapshots import head_id, input_properties, inputs_read, nearest_properties, properties_of
 from headwater.lake.spread import affected, input_heads
 from headwater.quality.checks import Report, check
+from headwater.quality.results import store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -127,6 +129,7 @@ def _replace(
 
     def audit(branch: str) -> None:
         report = check(spark, catalogue, model.dataset, branch, condition)
+        store(report, head_id(catalog.load_table(model.table), BRANCH))
         reports[:] = [report]
         report.raise_for_errors(model.table)
 

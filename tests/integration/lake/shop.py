@@ -97,6 +97,16 @@ class Shop:
         """The rows of a gold table on main, sorted."""
         return sorted(tuple(r) for r in self.spark.table(f"lake.gold.{self.prefix}{name}").collect())
 
+    def files(self, name: str, month: str) -> set[str]:
+        """Data files of one month (2017-02) of a gold table."""
+        files = self.spark.table(f"lake.gold.{self.prefix}{name}.files")
+        month_number = f"months_between(DATE'{month}-01', DATE'1970-01-01')"
+        rows = files.where(f"partition.sale_date_month = {month_number}").select("file_path").collect()
+        return {row[0] for row in rows}
+
+    def snapshots(self) -> dict[str, int | None]:
+        return {name: self.snapshot(name) for name in self.models}
+
     def snapshot(self, name: str) -> int | None:
         found = self.catalog.load_table(f"gold.{self.prefix}{name}").current_snapshot()
         return None if found is None else found.snapshot_id
