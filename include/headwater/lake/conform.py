@@ -45,8 +45,23 @@ def highest_attempts(conformed: DataFrame) -> DataFrame:
 
 
 def newest_per_key(conformed: DataFrame, dataset: Dataset) -> DataFrame:
-    """Of the rows of a key the newest, as the contract orders them, then by position."""
-    return first_of(conformed, ", ".join(quoted(dataset.primary_key)), newest_first(dataset))
+    """Of the rows of a key the newest, as the contract orders them, then by position.
+
+    The rows are spread first: otherwise Spark sorts them before the shuffle as well, to drop repeats early, which
+    hardly any are. Where the table's partition is part of the key, they are spread by it, so that a task writes whole
+    partitions.
+    """
+    spread = spread_columns(dataset)
+    key = list(dict.fromkeys((*spread, *dataset.primary_key)))
+    frame = conformed.repartition(*(spread or key))
+    return first_of(frame, ", ".join(quoted(key)), newest_first(dataset))
+
+
+def spread_columns(dataset: Dataset) -> tuple[str, ...]:
+    """The columns that are both the key's and, as they are, the partition of silver."""
+    identity = [p.column for p in dataset.partition_by if p.transform == "identity"]
+    whole = len(identity) == len(dataset.partition_by) and set(identity) <= set(dataset.primary_key)
+    return tuple(identity) if whole else ()
 
 
 def first_of(frame: DataFrame, partition: str, order: str) -> DataFrame:

@@ -24,14 +24,14 @@ from headwater.lake import commits, merge
 from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
 from headwater.lake.bounds import Bounds
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import ACCEPTED_ROW, conform, highest_attempts, newest_per_key, quoted
+from headwater.lake.conform import ACCEPTED_ROW, conform, highest_attempts, newest_per_key, quoted, spread_columns
 from headwater.lake.history import timeline, with_gone
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
 from headwater.lake.snapshots import ancestry, head_id, inputs_read, properties_of, row_count
 
-PERSIST_AT_MOST = 2_000_000
-"""Rows of a batch that are kept between the steps; a larger batch is cheaper to read again than to spill."""
+PERSIST_AT_MOST = 200_000
+"""Rows of a batch that are kept between the steps; of a larger one it is cheaper to read the columns again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
     batch = read_batch(spark, dataset, tables.bronze, tables.silver, position)
     if batch is None:
         return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
-    with judged(batch, dataset) as (rows, summary):
+    is_first = not row_count(tables.silver)
+    with judged(batch, dataset, "false" if is_first else ACCEPTED_ROW) as (rows, summary):
         properties = position_properties(tables.bronze, tables.input_name, batch.end)
         refused = _write_refused(spark, catalog, tables, batch, rows, summary, properties)
         written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
@@ -147,7 +148,10 @@ def _write(
         return write_history(spark, catalog, tables, accepted, summary, properties)
     rows = newest_per_key(accepted, dataset).selectExpr(*silver_names(dataset))
     if not row_count(tables.silver):
-        return measured(commits.append(catalog, rows, tables.name, properties), "append", summary.bounds, None)
+        # The rows lie by partition already; where they do not, Iceberg spreads them as the table asks.
+        options = {"distribution-mode": "none", "fanout-enabled": "true"} if spread_columns(dataset) else {}
+        snapshot = commits.append(catalog, rows, tables.name, properties, **options)
+        return measured(snapshot, "append", summary.bounds, None)
     return run_merge(spark, catalog, tables, rows, merge.upsert, summary.bounds, properties)
 
 

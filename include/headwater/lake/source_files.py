@@ -35,7 +35,7 @@ FILES = "headwater.files"
 """Summary key: JSON `{"<path below the landing folder>": bytes}` of the files in this snapshot."""
 
 ROWS_PER_TASK = 3_000_000
-"""A Parquet row group is read by one task; a file with fewer groups than this asks for is spread over all cores."""
+"""A Parquet row group is read by one task; a single one with more rows than this is spread over all cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,9 @@ def _append(spark: SparkSession, catalog: Catalog, dataset: Dataset, drops: list
 def _read(spark: SparkSession, dataset: Dataset, drops: list[Drop]) -> DataFrame:
     """The files' rows as bronze's columns."""
     root = get_settings().landing_dir.as_uri()
-    raw = spark.read.parquet(*(d.path.as_uri() for d in drops))
-    if any(d.rows > ROWS_PER_TASK * max(d.row_groups, 1) for d in drops):
-        raw = raw.selectExpr("*", "_metadata.file_path AS _path").repartition(functions.rand())
-    else:
-        raw = raw.selectExpr("*", "_metadata.file_path AS _path")
+    raw = spark.read.parquet(*(d.path.as_uri() for d in drops)).selectExpr("*", "_metadata.file_path AS _path")
+    if sum(d.rows for d in drops) > ROWS_PER_TASK and sum(d.row_groups for d in drops) == 1:
+        raw = raw.repartition(functions.rand())
     own = [f"cast(`{c.name}` AS {spark_type(c)}) AS `{c.name}`" for c in dataset.source_columns]
     name = f"substring(_path, {len(root) + 2}) AS _source_file"
     frame = with_hash(raw.selectExpr(*own, name), dataset)
