@@ -144,7 +144,11 @@ def processes_of(settings: Settings) -> list[ProcessSpec]:
 
 
 def healthy(settings: Settings, name: str, part: str) -> bool:
-    """Whether Airflow's health answer calls the part healthy, by a heartbeat of this process and not of a former."""
+    """Whether Airflow's health answer calls the part healthy, by a heartbeat of this process and not of a former.
+
+    It must also be younger than the database's process: a part that lost its connection looks well for half a minute
+    before it ends.
+    """
     body = http_body(f"{url(settings)}/api/v2/monitor/health")
     if body is None:
         return False
@@ -153,7 +157,9 @@ def healthy(settings: Settings, name: str, part: str) -> bool:
     running = processes.find(settings, name)
     if state.get("status") != "healthy" or running is None:
         return False
-    began = datetime.fromtimestamp(running.process.create_time(), UTC)
+    database = processes.find(settings, "postgres")
+    births = [one.process.create_time() for one in (running, database) if one]
+    began = datetime.fromtimestamp(max(births), UTC)
     return part == "metadatabase" or (beat is not None and datetime.fromisoformat(beat) > began)
 
 
