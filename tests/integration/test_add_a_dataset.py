@@ -23,7 +23,8 @@ from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings, get_settings
 from headwater.warehouse.client import writer
 
-pytestmark = pytest.mark.integration
+# Fifteen commands, six of which start Spark unless HEADWATER_SPARK_REMOTE names a warm one.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "how-to" / "add-a-dataset.md"

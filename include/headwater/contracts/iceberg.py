@@ -6,11 +6,11 @@ rules already hold the nulls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, NoSuchTableError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -31,19 +31,17 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy.exc import OperationalError
 
 from headwater.contracts import model
 from headwater.contracts.layers import (
     INGESTED_AT,
-    bronze_columns,
     columns_of,
-    gold_columns,
-    silver_columns,
     table_names,
 )
 from headwater.contracts.model import Column, Dataset
 from headwater.contracts.types import Array, DataType, Decimal, Map, Primitive
-from headwater.errors import ContractError
+from headwater.errors import ContractError, RetryableError
 
 PRIMITIVES: dict[Primitive, IcebergType] = {
     Primitive.STRING: StringType(),
@@ -116,21 +114,6 @@ def iceberg_type(kind: DataType, ids: Iterable[int]) -> IcebergType:
             return PRIMITIVES[kind]
 
 
-def bronze_schema(dataset: Dataset) -> Schema:
-    """Schema of `lake.bronze.<dataset>`."""
-    return iceberg_schema(bronze_columns(dataset))
-
-
-def silver_schema(dataset: Dataset) -> Schema:
-    """Schema of `lake.silver.<dataset>`."""
-    return iceberg_schema(silver_columns(dataset))
-
-
-def gold_schema(dataset: Dataset) -> Schema:
-    """Schema of `lake.gold.<dataset>`."""
-    return iceberg_schema(gold_columns(dataset))
-
-
 def partition_spec(dataset: Dataset, table: str, schema: Schema) -> PartitionSpec:
     """Partitions of one of the dataset's tables: bronze and refused rows by day of arrival, others as declared."""
     if table.startswith("bronze.") or table.endswith("_refused"):
@@ -168,7 +151,11 @@ def plan_tables(catalog: Catalog, dataset: Dataset) -> list[str]:
 
 def plan_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
     """What `apply_table` would do to one table."""
-    table = _load(catalog, name)
+    with _explained(name):
+        return _plan(_load(catalog, name), dataset, name)
+
+
+def _plan(table: Table | None, dataset: Dataset, name: str) -> list[str]:
     if table is None:
         return [f"create table {name}"]
     added, promoted, described = _differences(table, dataset, name)
@@ -182,27 +169,43 @@ def plan_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
 
 
 def apply_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
-    """Create or evolve one table; says what was done."""
-    planned = plan_table(catalog, dataset, name)
-    if not planned:
-        return []
-    table = _load(catalog, name)
-    if table is None:
-        _create(catalog, dataset, name)
+    """Create or evolve one table; says what was done. Raises `RetryableError` where somebody else was faster."""
+    with _explained(name):
+        table = _load(catalog, name)
+        planned = _plan(table, dataset, name)
+        if table is None:
+            _create(catalog, dataset, name)
+        elif planned:
+            _evolve(table, dataset, name)
         return planned
+
+
+def _evolve(table: Table, dataset: Dataset, name: str) -> None:
     added, promoted, described = _differences(table, dataset, name)
     ids = iter(range(1, 1_000_000))  # update_schema gives nested fields new ids itself
-    with table.update_schema() as update:
-        for column in added:
-            update.add_column(column.name, iceberg_type(column.type, ids), doc=column.description or None)
-        for column in (*promoted, *described):
-            wanted = iceberg_type(column.type, ids)
-            primitive = wanted if wanted.is_primitive else None
-            update.update_column(column.name, field_type=primitive, doc=column.description)
-    if properties := _changed_properties(table, dataset, name):
-        with table.transaction() as transaction:
+    with table.transaction() as transaction:
+        with transaction.update_schema() as update:
+            for column in added:
+                update.add_column(column.name, iceberg_type(column.type, ids), doc=column.description or None)
+            for column in (*promoted, *described):
+                wanted = iceberg_type(column.type, ids)
+                update.update_column(
+                    column.name, field_type=wanted if wanted.is_primitive else None, doc=column.description
+                )
+        if properties := _changed_properties(table, dataset, name):
             transaction.set_properties(properties)
-    return planned
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except CommitFailedException as error:
+        what = "somebody else changed the table at the same time"
+        raise RetryableError(what, where=f"lake.{name}", remedy="run it again") from error
+    except OperationalError as error:
+        remedy = "see `headwater status`, then `headwater up postgres`"
+        raise RetryableError("the Iceberg catalog does not answer", where=f"lake.{name}", remedy=remedy) from error
 
 
 def _create(catalog: Catalog, dataset: Dataset, name: str) -> None:

@@ -19,16 +19,6 @@ is computed stands in `spark_jobs/gold/<domain>/<table>.sql`; that it is right i
 """
 
 
-def write_reference(catalogue: Catalogue, settings: Settings) -> list[str]:
-    """Write the page where it is not what the contracts say; returns what was written."""
-    path, text = reference_path(settings), render_reference(catalogue)
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return [str(path)]
-
-
 def reference_path(settings: Settings) -> Path:
     """Where the page lies."""
     return settings.project_dir / "docs" / "reference" / "gold.md"

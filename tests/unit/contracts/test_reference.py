@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.reference import render_reference, write_reference
-from headwater.settings import Settings
+from headwater.contracts.reference import render_reference
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -15,13 +14,6 @@ def test_the_committed_page_is_what_the_contracts_say() -> None:
     page = (ROOT / "docs" / "reference" / "gold.md").read_text(encoding="utf-8")
     wanted = render_reference(load_contracts(ROOT / "schemas" / "contracts"))
     assert page == wanted, "run `headwater contract generate`"
-
-
-def test_a_page_that_is_in_step_is_not_written_again(tmp_path: Path) -> None:
-    catalogue = load_contracts(ROOT / "schemas" / "contracts")
-    settings = Settings(project_dir=tmp_path)
-    assert write_reference(catalogue, settings) == [str(tmp_path / "docs" / "reference" / "gold.md")]
-    assert write_reference(catalogue, settings) == []
 
 
 def test_the_page_says_what_a_reader_must_know_of_a_column() -> None:
