@@ -122,7 +122,7 @@ def _arrow(names: tuple[str, ...], rows: Iterable[tuple[Any, ...]], schema: pa.S
 
 def open_shop(spark: SparkSession, catalog: Catalog, models_dir: Path, prefix: str) -> Shop:
     """Create the shop's silver and gold tables, empty."""
-    catalogue = Catalogue({d.name: d for d in _datasets(prefix)})
+    catalogue = Catalogue({d.name: d for d in datasets(prefix)})
     models = {}
     for name, text in (("dim_item", DIM), ("fct_sale", FCT), ("mart_day", MART)):
         dataset = catalogue.get(f"{prefix}{name}")
@@ -135,7 +135,7 @@ def open_shop(spark: SparkSession, catalog: Catalog, models_dir: Path, prefix: s
     return Shop(spark, catalog, catalogue, models, prefix)
 
 
-def _datasets(p: str) -> Iterable[Dataset]:
+def datasets(p: str) -> Iterable[Dataset]:
     day = (PartitionField("sale_date", "month"),)
     common = {"domain": "shop", "version": "1.0.0", "owner": "test", "path": Path("shop.yaml")}
     sales = (
