@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Measured:
 
 def fill(settings: Settings, dataset: Dataset, rows: int) -> None:
     """Create the topic and write so many real transactions into it."""
-    admin = AdminClient(client_config(settings))
+    admin = AdminClient(client_config(settings))  # kept: a client that is let go cancels what it was asked
     admin.create_topics([NewTopic(dataset.topic, PARTITIONS, 1)])[dataset.topic].result()
     with RegistryClient(settings) as registry:
         schema = avro_schema(dataset)
@@ -92,7 +93,9 @@ def measure(name: str, rows: int, action: Callable[[], None]) -> Measured:
     """Wall and CPU time of an action."""
     cpu, begun = tree_cpu(), time.perf_counter()
     action()
-    return Measured(name, rows, time.perf_counter() - begun, tree_cpu() - cpu)
+    measured = Measured(name, rows, time.perf_counter() - begun, tree_cpu() - cpu)
+    print(measured.line(), file=sys.stderr, flush=True)
+    return measured
 
 
 def tree_cpu() -> float:
@@ -155,7 +158,8 @@ def run(rows: int = DEFAULT_ROWS) -> dict[str, Any]:
     finally:
         for name in names:
             get_catalog().purge_table(f"bronze.{name}")
-        AdminClient(client_config(settings)).delete_topics([dataset.topic])[dataset.topic].result()
+        admin = AdminClient(client_config(settings))
+        admin.delete_topics([dataset.topic])[dataset.topic].result()
         spark.stop()
     roofline = rows / roof[-1].seconds
     measured = [cold, raw[-1], roof[-1], *warm]

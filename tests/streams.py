@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
 import pyarrow as pa
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from ruamel.yaml import YAML
 
 from headwater.contracts.avro import avro_schema
 from headwater.contracts.loader import load_dataset
@@ -135,3 +137,25 @@ def stream_case(settings: Settings) -> StreamCase:
 def schema_with(schema: Mapping[str, Any], *fields: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with these fields added, as a producer would hold it."""
     return json.loads(json.dumps({**schema, "fields": [*schema["fields"], *fields]}))
+
+
+def own_project(case: StreamCase, project: Path) -> None:
+    """Make a project directory that has this one contract, and the jobs."""
+    yaml = YAML()
+    contract = yaml.load(case.dataset.path.read_text())
+    contract["id"] = f"loyalty.{case.dataset.name}"
+    contract["schema"][0] |= {"name": case.dataset.name, "physicalName": case.dataset.topic}
+    for column in contract["schema"][0]["properties"]:
+        column.pop("relationships", None)  # the other contracts are not here
+    path = project / "schemas" / "contracts" / "loyalty" / f"{case.dataset.name}.yaml"
+    path.parent.mkdir(parents=True)
+    yaml.dump(contract, path)
+    (project / "spark_jobs").symlink_to(case.settings.project_dir / "spark_jobs")
+
+
+def committed_rows(case: StreamCase) -> int:
+    name = f"bronze.{case.dataset.name}"
+    if not get_catalog().table_exists(name):
+        return 0
+    snapshot = get_catalog().load_table(name).current_snapshot()
+    return 0 if snapshot is None or snapshot.summary is None else int(snapshot.summary["total-records"] or 0)

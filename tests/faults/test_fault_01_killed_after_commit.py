@@ -11,10 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from pyspark.sql import SparkSession
-from ruamel.yaml import YAML
-from tests.streams import StreamCase, stream_case
+from tests.streams import StreamCase, committed_rows, own_project, stream_case
 
-from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings, child_environment
 from headwater.streaming.heartbeat import read_heartbeat, streams_dir
 
@@ -59,16 +57,7 @@ def test_what_a_checkpoint_says_means_nothing(stack: Settings, spark: SparkSessi
 
 def start_stream(case: StreamCase, project: Path) -> subprocess.Popen[bytes]:
     """The job itself as a process of its own, on a project that has this one contract."""
-    yaml = YAML()
-    contract = yaml.load(case.dataset.path.read_text())
-    contract["schema"][0]["name"] = case.dataset.name
-    contract["schema"][0]["physicalName"] = case.dataset.topic
-    contract["id"] = f"loyalty.{case.dataset.name}"
-    for column in contract["schema"][0]["properties"]:
-        column.pop("relationships", None)  # the other contracts are not here
-    path = project / "schemas" / "contracts" / "loyalty" / f"{case.dataset.name}.yaml"
-    path.parent.mkdir(parents=True)
-    yaml.dump(contract, path)
+    own_project(case, project)
     job = case.settings.project_dir / "spark_jobs" / "ingest_stream.py"
     environment = child_environment(
         {"HEADWATER_PROJECT_DIR": str(project), "HEADWATER_STREAM_TRIGGER_INTERVAL": "500 milliseconds"}
@@ -92,14 +81,6 @@ def await_rows(case: StreamCase, rows: int, stream: subprocess.Popen[bytes]) -> 
             return
         assert time.monotonic() < deadline, beat
         time.sleep(0.05)
-
-
-def committed_rows(case: StreamCase) -> int:
-    name = f"bronze.{case.dataset.name}"
-    if not get_catalog().table_exists(name):
-        return 0
-    snapshot = get_catalog().load_table(name).current_snapshot()
-    return 0 if snapshot is None or snapshot.summary is None else int(snapshot.summary["total-records"] or 0)
 
 
 def kill_9(stream: subprocess.Popen[bytes]) -> None:
