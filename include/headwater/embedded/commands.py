@@ -117,12 +117,12 @@ def logs(
     lines: Annotated[int, typer.Option("-n", help="How many lines to begin with")] = 100,
 ) -> None:
     """Show or follow the log of a service."""
-    files = _log_files(service)
-    for file in files:
-        for line in processes.tail(file, lines):
-            typer.echo(f"{file.stem}: {line}" if len(files) > 1 else line)
+    places = {file: file.stat().st_size if file.exists() else 0 for file in _log_files(service)}
+    for file, place in places.items():
+        for line in processes.tail(file, lines, place):
+            typer.echo(f"{file.stem}: {line}" if len(places) > 1 else line)
     if follow:
-        _follow(files)
+        _follow(places)
 
 
 def _log_files(service: str) -> list[Path]:
@@ -136,9 +136,8 @@ def _log_files(service: str) -> list[Path]:
     return [file]
 
 
-def _follow(files: list[Path]) -> None:
-    """Print what is added, until Ctrl-C. A log that was rotated is taken up from its new beginning."""
-    places = {file: file.stat().st_size if file.exists() else 0 for file in files}
+def _follow(places: dict[Path, int]) -> None:
+    """Print what is added after these places, until Ctrl-C. A log that was rotated is taken up from its beginning."""
     try:
         while True:
             for file, place in places.items():

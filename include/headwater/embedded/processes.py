@@ -148,13 +148,15 @@ def _failed(settings: Settings, spec: ProcessSpec, fault: str) -> StartFailed:
     )
 
 
-def tail(log: Path, lines: int) -> list[str]:
-    """The last lines of a log, or nothing where there is none."""
+def tail(log: Path, lines: int, end: int | None = None) -> list[str]:
+    """The last lines of a log (of its first `end` bytes), or nothing where there is none."""
     if not log.exists():
         return []
+    end = log.stat().st_size if end is None else end
+    begin = max(0, end - 400 * max(lines, 1))
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 400 * max(lines, 1)))
-        return file.read().decode(errors="replace").splitlines()[-lines:]
+        file.seek(begin)
+        return file.read(end - begin).decode(errors="replace").splitlines()[-lines:]
 
 
 def belonging(settings: Settings) -> dict[str, list[psutil.Process]]:
