@@ -95,7 +95,7 @@ def _new_table(folder: Path) -> Table:
 def _consume(consumer: Consumer, table: Table, schema: Any, rows: int) -> int:
     done, waiting = 0, []
     while done + len(waiting) < rows:
-        batch = consumer.consume(10_000, timeout=TIMEOUT_SECONDS)
+        batch = consumer.consume(min(10_000, rows - done - len(waiting)), timeout=TIMEOUT_SECONDS)
         if not batch:
             raise RetryableError(f"only {done + len(waiting):,} of {rows:,} records came")
         waiting.extend(_row(message, schema) for message in batch)

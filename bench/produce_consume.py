@@ -84,7 +84,7 @@ def measure_consume(context: Context) -> list[Measurement]:
         with timed() as timing:
             consumer.assign([TopicPartition(topic, number, 0) for number in topics.partitions(topic)])
             while count < context.rows:
-                batch = consumer.consume(10_000, timeout=TIMEOUT_SECONDS)
+                batch = consumer.consume(min(10_000, context.rows - count), timeout=TIMEOUT_SECONDS)
                 if not batch:
                     raise RetryableError(f"only {count:,} of {context.rows:,} records came", where=f"topic {topic}")
                 size += sum(len(message.value()) for message in batch)

@@ -5,10 +5,11 @@ The topic itself is the record of how far a replay has come; there is no state f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from headwater.errors import RetryableError, TerminalError
@@ -17,6 +18,7 @@ from headwater.sources.avro_encoder import MAGIC_BYTE
 
 TIMEOUT_SECONDS = 30.0
 _BATCH = 10_000
+_PATIENCE_SECONDS = 0.2
 _HEADER_BYTES = 5
 
 
@@ -27,6 +29,8 @@ def _consumer() -> Iterator[Consumer]:
         enable_auto_commit=False,
         queued_min_messages=1_000_000,
         fetch_queue_backoff_ms=10,
+        # The last offset may be a transaction's marker, which is never handed out.
+        enable_partition_eof=True,
     )
     consumer = Consumer(config)
     try:
@@ -57,15 +61,23 @@ def records(topic: str) -> Iterator[Message]:
     numbers = partitions(topic)
     with _consumer() as consumer:
         ends: dict[int, int] = {}
+        expected = 0
         for number in numbers:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_SECONDS)
             if high > low:
                 ends[number] = high
+                expected += high - low
         # From the beginning, not from `low`: retention may move it between the two calls.
         consumer.assign([TopicPartition(topic, number, _EARLIEST) for number in ends])
+        heard = time.monotonic()
         while ends:
-            batch = consumer.consume(_BATCH, timeout=TIMEOUT_SECONDS)
-            if not batch:
+            # `consume` waits until it has as many as it was asked for: no more than there are, and not for long, as
+            # there may be fewer (compaction, markers of transactions).
+            batch = consumer.consume(min(_BATCH, max(1, expected)), timeout=_PATIENCE_SECONDS)
+            expected -= len(batch)
+            if batch:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_SECONDS:
                 raise RetryableError(f"nothing came for {TIMEOUT_SECONDS:.0f} s", where=f"topic {topic}")
             for message in batch:
                 yield from _unfinished(message, ends)
@@ -76,15 +88,18 @@ _EARLIEST = -2
 
 def _unfinished(message: Message, ends: dict[int, int]) -> Iterator[Message]:
     """The message, unless it came after the end that was seen at the start; closes partitions that are through."""
-    if error := message.error():
+    error = message.error()
+    at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
+    if error is not None and not at_end:
         raise RetryableError(f"reading failed: {error.str()}", where=f"topic {message.topic()}")
     number, offset = message.partition(), message.offset()
     if number is None or offset is None:
         raise RetryableError("a record without a place", where=f"topic {message.topic()}")
     end = ends.get(number, 0)
-    if offset < end:
+    if not at_end and offset < end:
         yield message
-    if offset >= end - 1:
+    # The end of a partition is told with the offset behind it, and also at a transaction that is still open.
+    if offset >= (end if at_end else end - 1):
         ends.pop(number, None)
 
 

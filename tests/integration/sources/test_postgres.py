@@ -31,11 +31,26 @@ def database(stack):
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@pytest.fixture(scope="module")
+def tables(database):
+    postgres.load()
+
+
 @pytest.fixture
-def loaded(database):
+def loaded(tables):
+    """A connection to the loaded database; what a test does with it is rolled back."""
+    connection = postgres.connect()
+    yield connection
+    connection.rollback()
+    connection.close()
+
+
+@pytest.fixture
+def spoilt(loaded):
+    """The same for tests whose changes are committed: the files' rows are brought back afterwards."""
+    yield loaded
+    loaded.rollback()
     postgres.load(reset=True)
-    with postgres.connect() as connection:
-        yield connection
 
 
 def _file(name: str) -> str:
@@ -87,29 +102,29 @@ def test_the_tables_have_the_columns_of_their_contracts(loaded):
         assert {name for (name,) in columns} == {column.name for column in dataset.source_columns}, dataset.name
 
 
-def test_a_second_load_adds_nothing_and_undoes_no_change(loaded):
+def test_a_second_load_adds_nothing_and_undoes_no_change(spoilt):
     assert changes.apply_changes() == {"households": 40, "products": 25}
     assert set(postgres.load().values()) == {0}
-    assert _moved(loaded) == [(40, datetime(2017, 6, 15)), (25, datetime(2017, 9, 1))]
+    assert _moved(spoilt) == [(40, datetime(2017, 6, 15)), (25, datetime(2017, 9, 1))]
 
 
-def test_changes_are_applied_once(loaded):
+def test_changes_are_applied_once(spoilt):
     changes.apply_changes()
-    loaded.execute("UPDATE retail.households SET income = 'corrected' WHERE household_id = 1")
-    loaded.commit()
+    spoilt.execute("UPDATE retail.households SET income = 'corrected' WHERE household_id = 1")
+    spoilt.commit()
     assert changes.apply_changes() == {"households": 0, "products": 0}
 
 
-def test_a_reset_brings_the_files_back(loaded):
+def test_a_reset_brings_the_files_back(spoilt):
     changes.apply_changes()
-    loaded.commit()
+    spoilt.commit()
     postgres.load(reset=True)
-    assert _moved(loaded) == []
+    assert _moved(spoilt) == []
 
 
-def test_a_row_that_is_lost_comes_back_by_a_load(loaded):
-    loaded.execute("DELETE FROM retail.products WHERE product_id = 25671")
-    loaded.commit()
+def test_a_row_that_is_lost_comes_back_by_a_load(spoilt):
+    spoilt.execute("DELETE FROM retail.products WHERE product_id = 25671")
+    spoilt.commit()
     assert postgres.load()["products"] == 1
 
 

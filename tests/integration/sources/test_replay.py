@@ -11,6 +11,7 @@ from datetime import date
 
 import fastavro
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from headwater.contracts.avro import avro_schema
@@ -142,6 +143,15 @@ def test_a_replay_that_was_killed_goes_on_without_gap_or_repeat(topic, schema, r
     result = replay(limit=20000)
     assert result.sent == 20000 - sent_before
     assert sum(1 for _ in topics.records(topic)) == len(topics.event_ids(topic)) == 20000
+
+
+def test_a_topic_that_ends_with_a_transactions_marker_is_read_to_its_end(topic):
+    producer = Producer(client_config(transactional_id=topic))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"value", partition=1)
+    producer.commit_transaction(30)
+    assert [(m.partition(), m.value()) for m in topics.records(topic)] == [(1, b"value")]
 
 
 def test_a_topic_that_is_missing_is_told_with_the_remedy_and_not_created(stack, schema):
