@@ -54,6 +54,8 @@ PARTS = {
     "produce": Part("Avro producer, end to end", "bench.produce_consume:measure_produce"),
     "consume": Part("consumer without decoding", "bench.produce_consume:measure_consume"),
     "silver": Part("bronze to silver, and 1% more", "bench.silver:measure_silver"),
+    "gold": Part("silver to gold to ClickHouse, and 1% more", "bench.gold:measure_gold"),
+    "queries": Part("queries on gold from 1, 8 and 100 clients", "bench.queries:measure_queries"),
     "peer": Part("plain Python consumer into Iceberg", "bench.peer_python_consumer:measure_peer"),
 }
 
