@@ -42,4 +42,5 @@ SERVICE = Service(
     processes=processes,
     address=lambda settings: str(socket_path(settings) or ""),
     absent=absent,
+    data=lambda settings: [path for path in [socket_path(settings)] if path],
 )

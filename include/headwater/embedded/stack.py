@@ -170,7 +170,10 @@ def _stop_guests(settings: Settings, report: Report) -> None:
 def _wipe(settings: Settings) -> None:
     for service in SERVICES.values():
         for path in service.data(settings):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     for name in ("lake", "landing", "lineage", "streams", "logs"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     secrets_file(settings).unlink(missing_ok=True)
