@@ -16,7 +16,7 @@ from open_data_contract_standard.model import Server as StandardServer
 
 from headwater.contracts.checks import check_errors
 from headwater.contracts.conventions import KIND_OF, TIME_UNITS, convention_errors
-from headwater.contracts.document import Document, read_document
+from headwater.contracts.document import Document, NodePath, read_document
 from headwater.contracts.layers import ENVELOPE, silver_columns
 from headwater.contracts.model import (
     Catalogue,
@@ -261,25 +261,28 @@ def _retention(contract: OpenDataContractStandard, kind: Kind) -> dict[str, int]
 
 def _reference_errors(dataset: Dataset, known: dict[str, Dataset]) -> Iterable[ContractError]:
     """What a contract says about others: inputs, references and lineage must lead to columns that are there."""
+    faults: list[tuple[str | None, str]] = [
+        (None, f"spread: there is no dataset '{name}'") for name in dataset.spread if name not in known
+    ]
+    faults += [(c.name, fault) for c in dataset.columns for fault in _column_faults(dataset, c, known)]
+    if not faults:
+        return
     document = read_document(dataset.path)
-    for name in dataset.spread:
-        if name not in known:
-            remedy = f"known are: {', '.join(sorted(known))}"
-            yield document.error(("schema", 0, "customProperties"), f"spread: there is no dataset '{name}'", remedy)
-    own: dict[str, int] = {c["name"]: i for i, c in enumerate(document.data["schema"][0]["properties"])}
-    for column in dataset.columns:
-        targets = [column.references] if column.references else []
-        target_kind = known[targets[0].split(".")[0]].kind if targets and targets[0].split(".")[0] in known else None
-        if dataset.kind is Kind.MODEL and target_kind not in (None, Kind.MODEL):
-            at = ("schema", 0, "properties", own[column.name])
-            yield document.error(at, f"'{column.name}' refers to '{targets[0]}', which is not gold", "name a dimension")
-        for target in targets + [s for s in column.sources if "." in s]:
-            table, _, name = target.partition(".")
-            if table not in known or not _has_column(known[table], name):
-                at = ("schema", 0, "properties", own[column.name])
-                yield document.error(
-                    at, f"'{column.name}' refers to '{target}', which is not there", "correct the name"
-                )
+    own = {c["name"]: i for i, c in enumerate(document.data["schema"][0]["properties"])}
+    remedy = f"correct the name; known datasets are: {', '.join(sorted(known))}"
+    for column, what in faults:
+        at: NodePath = ("schema", 0, "properties", own[column]) if column else ("schema", 0, "customProperties")
+        yield document.error(at, what, remedy)
+
+
+def _column_faults(dataset: Dataset, column: Column, known: dict[str, Dataset]) -> Iterable[str]:
+    referred = column.references.partition(".")[0] if column.references else None
+    if dataset.kind is Kind.MODEL and referred in known and known[referred].kind is not Kind.MODEL:
+        yield f"'{column.name}' refers to '{column.references}', which is not gold"
+    for target in filter(None, (column.references, *(s for s in column.sources if "." in s))):
+        table, _, name = target.partition(".")
+        if table not in known or not _has_column(known[table], name):
+            yield f"'{column.name}' refers to '{target}', which is not there"
 
 
 def _has_column(dataset: Dataset, name: str) -> bool:
