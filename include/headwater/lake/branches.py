@@ -30,7 +30,9 @@ def branch_identifier(table: str) -> str:
 
 def begin(spark: SparkSession, catalog: Catalog, table: str) -> int | None:
     """Make the branch at main's head, and return that snapshot (None: nothing has been committed yet)."""
-    spark.sql(f"ALTER TABLE {CATALOG}.{table} CREATE OR REPLACE BRANCH {BRANCH}")
+    # Not CREATE OR REPLACE: Iceberg refuses to replace a branch while main has no snapshot.
+    drop(catalog, table)
+    spark.sql(f"ALTER TABLE {CATALOG}.{table} CREATE BRANCH {BRANCH}")
     return head_id(catalog.load_table(table), BRANCH)
 
 

@@ -159,6 +159,15 @@ def test_what_a_killed_build_left_is_no_hindrance(shop: Shop) -> None:
     ]
 
 
+def test_a_first_build_that_was_killed_is_no_hindrance(spark: SparkSession, tmp_path: Path) -> None:
+    spark.catalog.setCurrentCatalog("lake")
+    shop = open_shop(spark, get_catalog(), tmp_path / "models", f"s{uuid.uuid4().hex[:8]}_")
+    spark.sql(f"ALTER TABLE lake.gold.{shop.prefix}dim_item CREATE BRANCH {BRANCH}")
+    assert shop.snapshot("dim_item") is None
+    shop.items((1, "one", FIRST, OPEN))
+    assert shop.build("dim_item").rows == 2
+
+
 def test_a_refused_fast_forward_is_built_again_on_the_new_main(shop: Shop) -> None:
     """A writer that takes no lock commits to main while the branch is being built."""
     name = f"gold.{shop.prefix}mart_day"
