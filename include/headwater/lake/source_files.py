@@ -115,12 +115,14 @@ def _append(spark: SparkSession, catalog: Catalog, dataset: Dataset, drops: list
 
 def _read(spark: SparkSession, dataset: Dataset, drops: list[Drop]) -> DataFrame:
     """The files' rows as bronze's columns."""
-    root = get_settings().landing_dir.as_uri()
+    # Spark writes a path as file:/… or file:///…, by where it comes from; what follows is the same.
+    root = get_settings().landing_dir.as_uri().removeprefix("file://") + "/"
     raw = spark.read.parquet(*(d.path.as_uri() for d in drops)).selectExpr("*", "_metadata.file_path AS _path")
     if sum(d.rows for d in drops) > ROWS_PER_TASK and sum(d.row_groups for d in drops) == 1:
         raw = raw.repartition(functions.rand())
     own = [f"cast(`{c.name}` AS {spark_type(c)}) AS `{c.name}`" for c in dataset.source_columns]
-    name = f"substring(_path, {len(root) + 2}) AS _source_file"
+    encoded = f"replace(substring(_path, instr(_path, {literal(root)}) + {len(root)}), '+', '%2B')"
+    name = f"url_decode({encoded}) AS _source_file"
     frame = with_hash(raw.selectExpr(*own, name), dataset)
     now = literal(datetime.now(UTC))
     frame = frame.selectExpr("*", f"{literal(dataset.source_system)} AS _source_system", f"{now} AS _ingested_at")
