@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from clickhouse_connect.driver.client import Client
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
@@ -125,13 +125,16 @@ def _clickhouse_rows() -> dict[str, int]:
             "WHERE database IN ('gold', 'live') AND engine LIKE '%MergeTree'"
         ).result_rows
         return {
-            f"{database}.{name}": int(
-                client.command(f"SELECT count() FROM {database}.{name}{_final(engine)}")  # noqa: S608 - names of its own
-            )
+            f"{database}.{name}": _number(client, f"SELECT count() FROM {database}.{name}{_final(engine)}")
             for database, name, engine in tables
         }
     finally:
         client.close()
+
+
+def _number(client: Client, sql: str) -> int:
+    """The one number that a query answers with."""
+    return int(client.query(sql).result_rows[0][0])
 
 
 def _final(engine: str) -> str:
@@ -141,7 +144,7 @@ def _final(engine: str) -> str:
 def _clickhouse_totals() -> tuple[int, Decimal]:
     client = reader()
     try:
-        row: Sequence[Any] = client.query("SELECT count(), sum(sales_value) FROM gold.fct_sales").first_row
+        row = client.query("SELECT count(), sum(sales_value) FROM gold.fct_sales").result_rows[0]
     finally:
         client.close()
     return int(row[0]), Decimal(row[1] or 0).quantize(CENTS)

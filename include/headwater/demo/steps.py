@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from headwater.demo.airflow import Airflow
 from headwater.errors import RetryableError, TerminalError
-from headwater.settings import Settings
+from headwater.settings import LOOPBACK, Settings
 
 PIPELINE = "loyalty"
 PIPELINE_SECONDS = 1_800.0
@@ -37,8 +38,13 @@ def start_platform(settings: Settings, console: Console) -> None:
 
 
 def run_command(settings: Settings, command: Sequence[str]) -> None:
-    """Run one of the platform's own commands, its output passed on. Raises `TerminalError` when it fails."""
-    done = subprocess.run(command, cwd=settings.project_dir, check=False)
+    """Run one of the platform's own commands on the warm Spark, its output passed on.
+
+    Raises `TerminalError` when it fails.
+    """
+    remote = settings.spark_remote or f"sc://{LOOPBACK}:{settings.spark_connect_port}"
+    environment = {**os.environ, "HEADWATER_SPARK_REMOTE": remote}
+    done = subprocess.run(command, cwd=settings.project_dir, env=environment, check=False)
     if done.returncode:
         raise TerminalError(
             f"{' '.join(command[1:])} ended with exit code {done.returncode}",
