@@ -60,7 +60,7 @@ def maintain_table(
     keep: timedelta | None = None,
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """Maintain one table. `keep` and `now` are for those who want another age than the default, counted from there."""
+    """Maintain one table. `keep` and `now`: snapshots older than `keep` before `now` may go, if nobody needs them."""
     is_stream = name.startswith("bronze.") and dataset.kind is Kind.STREAM
     lock = nullcontext() if dry_run or is_stream else table_lock(name, purpose="maintain")
     with lock:
@@ -76,7 +76,7 @@ def maintain_table(
         if not dry_run:
             tag_position(catalog, name, readers)
         done["expire"] = _expire(spark, catalog, name, limit, dry_run) | ({"held_by": held_by} if held_by else {})
-        done["orphans"] = _sweep(spark, name, moment - ORPHAN_AGE, dry_run)
+        done["orphans"] = _sweep(spark, name, datetime.now(UTC) - ORPHAN_AGE, dry_run)
         return {"before": before, "done": done} | ({} if dry_run else {"after": measure(catalog.load_table(name))})
 
 
@@ -130,7 +130,7 @@ def _compact(spark: SparkSession, table: Table, name: str, dry_run: bool) -> dic
         "remove-dangling-deletes": "true",
     }
     listed = ", ".join(f"'{key}', '{value}'" for key, value in options.items())
-    call = f"CALL {CATALOG}.system.rewrite_data_files(table => '{name}', options => map({listed}))"
+    call = f"CALL {CATALOG}.system.rewrite_data_files(table => '{CATALOG}.{name}', options => map({listed}))"
     try:
         (row,) = spark.sql(call).collect()
     except Exception as error:
@@ -154,16 +154,14 @@ def _expire(spark: SparkSession, catalog: Catalog, name: str, limit: datetime, d
     told = {"snapshots": candidates, "older_than": limit.isoformat(timespec="seconds")}
     if dry_run or not candidates:
         return told
-    call = (
-        f"CALL {CATALOG}.system.expire_snapshots(table => '{name}', older_than => {literal(limit)}, retain_last => 1)"
-    )
+    call = f"CALL {CATALOG}.system.expire_snapshots(table => '{CATALOG}.{name}', older_than => {literal(limit)}, retain_last => 1)"
     (row,) = spark.sql(call).collect()
     return told | {"files_deleted": sum(value or 0 for value in row.asDict().values())}
 
 
 def _sweep(spark: SparkSession, name: str, limit: datetime, dry_run: bool) -> dict[str, int]:
     call = (
-        f"CALL {CATALOG}.system.remove_orphan_files(table => '{name}', older_than => {literal(limit)}, "
+        f"CALL {CATALOG}.system.remove_orphan_files(table => '{CATALOG}.{name}', older_than => {literal(limit)}, "
         f"dry_run => {str(dry_run).lower()})"
     )
     return {"files": len(spark.sql(call).collect())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -61,7 +62,9 @@ def test_deletes_are_taken_out_and_orphans_swept_by_age(lake: Lake) -> None:
     assert done["before"]["delete_files"] == 1
     assert done["after"]["delete_files"] == 0
     assert orphan.exists(), "a file this young may belong to a write under way"
-    done = maintain_table(lake.spark, lake.catalog, dataset, name, now=dt.datetime.now(dt.UTC) + dt.timedelta(days=4))
+    four_days_ago = (dt.datetime.now() - dt.timedelta(days=4)).timestamp()
+    os.utime(orphan, (four_days_ago, four_days_ago))
+    done = maintain_table(lake.spark, lake.catalog, dataset, name)
     assert not orphan.exists()
     assert done["done"]["orphans"]["files"] == 1
     assert sorted(lake.rows(name), key=repr) == before
