@@ -154,7 +154,8 @@ def _expire(spark: SparkSession, catalog: Catalog, name: str, limit: datetime, d
     told = {"snapshots": candidates, "older_than": limit.isoformat(timespec="seconds")}
     if dry_run or not candidates:
         return told
-    call = f"CALL {CATALOG}.system.expire_snapshots(table => '{CATALOG}.{name}', older_than => {literal(limit)}, retain_last => 1)"
+    arguments = f"table => '{CATALOG}.{name}', older_than => {literal(limit)}, retain_last => 1"
+    call = f"CALL {CATALOG}.system.expire_snapshots({arguments})"
     (row,) = spark.sql(call).collect()
     return told | {"files_deleted": sum(value or 0 for value in row.asDict().values())}
 
