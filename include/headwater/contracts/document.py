@@ -17,7 +17,7 @@ from headwater.errors import ContractError
 
 NodePath = tuple[str | int, ...]
 
-# libyaml reads a contract in a tenth of the time that a parser in Python takes; every job reads all contracts.
+# libyaml reads a contract in a twentieth of the time that a parser in Python takes; every job reads all contracts.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+")
