@@ -125,7 +125,7 @@ def _clickhouse_rows() -> dict[str, int]:
             "WHERE database IN ('gold', 'live') AND engine LIKE '%MergeTree'"
         ).result_rows
         return {
-            f"{database}.{name}": _number(client, f"SELECT count() FROM {database}.{name}{_final(engine)}")
+            f"{database}.{name}": _number(client, f"SELECT count() FROM {database}.{name}{_final(engine)}")  # noqa: S608
             for database, name, engine in tables
         }
     finally:
