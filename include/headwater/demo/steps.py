@@ -142,7 +142,7 @@ class Steps:
         for dag in (PIPELINE, f"{PIPELINE}_restate", "maintenance"):
             self.airflow.set_paused(dag, paused=False)
         run_id = self.airflow.trigger(PIPELINE)
-        self.console.print(f"run {run_id}: {self.airflow.url}/dags/{PIPELINE}/runs/{run_id}")
+        self.console.print(f"{self.airflow.url}/dags/{PIPELINE}/runs/{run_id}", soft_wrap=True, highlight=False)
         with self.console.status("tasks") as status:
 
             def show(states: Counter[str], total: int) -> None:
