@@ -39,7 +39,7 @@ def test_bad_values_are_refused_by_rule_and_odd_ones_unharmed(lake: Lake) -> Non
     assert {row["at"]: row["rules"] for row in refused} == {10 + n: [rule] for n, rule in enumerate(BAD)}
 
 
-def reading(sensor: str, offset: int, **values: object) -> dict[str, object]:
+def reading(sensor: str, offset: int, /, **values: object) -> dict[str, object]:
     row = {
         "event_id": f"{sensor}-{offset}",
         "event_timestamp": "2025-12-31 10:00:00",
