@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -166,6 +167,14 @@ def test_a_first_build_that_was_killed_is_no_hindrance(spark: SparkSession, tmp_
     assert shop.snapshot("dim_item") is None
     shop.items((1, "one", FIRST, OPEN))
     assert shop.build("dim_item").rows == 2
+
+
+def test_two_builds_at_once_publish_once(shop: Shop) -> None:
+    shop.sell((4, 1, FEBRUARY, "7.00"))
+    with ThreadPoolExecutor(2) as executor:
+        results = list(executor.map(shop.build, ["fct_sale", "fct_sale"]))
+    assert sorted(result.rows for result in results) == [0, 2]
+    assert [row[0] for row in shop.rows("fct_sale")] == [1, 2, 3, 4]
 
 
 def test_a_refused_fast_forward_is_built_again_on_the_new_main(shop: Shop) -> None:
