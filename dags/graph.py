@@ -87,6 +87,7 @@ DATASETS: dict[str, dict[str, Any]] = {
         "domain": "loyalty",
         "kind": "model",
         "inputs": [
+            "gold.dim_date",
             "gold.dim_household",
             "gold.dim_product",
             "gold.dim_store",

@@ -44,7 +44,8 @@ def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str
     graph: dict[str, dict[str, Any]] = {}
     for name, dataset in sorted(catalogue.datasets.items()):
         if dataset.kind is Kind.MODEL:
-            inputs = model_inputs(model_path(dataset, models_dir).read_text())
+            read = model_inputs(model_path(dataset, models_dir).read_text())
+            inputs = tuple(sorted({*read, *_referred(dataset, catalogue)}))
             restatable = dataset.change_column is not None
         else:
             inputs = () if dataset.kind is Kind.STREAM else (f"bronze.{name}",)
@@ -57,6 +58,13 @@ def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str
             "restatable": restatable,
         }
     return graph
+
+
+def _referred(dataset: Dataset, catalogue: Catalogue) -> set[str]:
+    """Gold tables that the dataset's checks look keys up in: they must be there before it is judged."""
+    names = {column.references.split(".")[0] for column in dataset.columns if column.references}
+    models = {other.name for other in catalogue.of_kind(Kind.MODEL)} - {dataset.name}
+    return {f"gold.{name}" for name in names & models}
 
 
 def render_graph(graph: dict[str, dict[str, Any]]) -> str:
