@@ -53,6 +53,7 @@ PARTS = {
     "encode": Part("rows to Avro, no Kafka", "bench.produce_consume:measure_encode"),
     "produce": Part("Avro producer, end to end", "bench.produce_consume:measure_produce"),
     "consume": Part("consumer without decoding", "bench.produce_consume:measure_consume"),
+    "stream": Part("Kafka to nowhere and to bronze", "bench.stream:measure_stream"),
     "silver": Part("bronze to silver, and 1% more", "bench.silver:measure_silver"),
     "gold": Part("silver to gold to ClickHouse, and 1% more", "bench.gold:measure_gold"),
     "queries": Part("queries on gold from 1, 8 and 100 clients", "bench.queries:measure_queries"),

@@ -62,8 +62,8 @@ def bronze_rows(
 
 
 def record_hash(value: Column) -> Column:
-    """xxHash64 of the bytes as 16 hexadecimal digits; measured far cheaper to write than the 64 of SHA-256."""
-    return F.lower(F.lpad(F.hex(F.xxhash64(value)), 16, "0"))
+    """xxHash64 of the bytes as up to 16 hexadecimal digits; SHA-256 would be 64 random characters a row in Parquet."""
+    return F.hex(F.xxhash64(value))
 
 
 def _prefix() -> Column:
