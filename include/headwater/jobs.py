@@ -33,6 +33,18 @@ def run_job(parser: argparse.ArgumentParser, job: Callable[[argparse.Namespace],
     except Exception:  # noqa: BLE001 - the last resort: told in full, and tried again
         traceback.print_exc()
         raise SystemExit(EXIT_RETRYABLE) from None
+    finally:
+        _release_spark()
     result["seconds"] = round(time.monotonic() - begun, 3)
     sys.stdout.write(json.dumps(result, default=str) + "\n")
     sys.stdout.flush()
+
+
+def _release_spark() -> None:
+    """Give the Spark session back: on a Connect server each holds a catalog with connections to Postgres."""
+    if "pyspark" not in sys.modules:
+        return
+    from pyspark.sql import SparkSession
+
+    if (spark := SparkSession.getActiveSession()) is not None:
+        spark.stop()

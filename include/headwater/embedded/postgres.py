@@ -32,7 +32,7 @@ OPTIONS = {
     "unix_socket_directories": "",
     "wal_level": "logical",
     "max_replication_slots": "8",
-    "max_connections": "120",
+    "max_connections": "300",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "timezone": "UTC",

@@ -59,7 +59,9 @@ def processes(settings: Settings) -> list[ProcessSpec]:
     command = [str(spark_home() / "bin" / "spark-submit"), "--class", SERVER, "--name", "headwater"]
     command += ["--properties-file", str(_properties(settings))]
     command += ["--conf", f"spark.connect.grpc.binding.address={LOOPBACK}"]
-    command += ["--conf", f"spark.connect.grpc.binding.port={settings.spark_connect_port}", "spark-internal"]
+    command += ["--conf", f"spark.connect.grpc.binding.port={settings.spark_connect_port}"]
+    # A job that was killed leaves a session with connections to Postgres behind.
+    command += ["--conf", "spark.connect.session.manager.defaultSessionTimeout=10m", "spark-internal"]
     return [
         ProcessSpec(
             name="spark",

@@ -77,6 +77,8 @@ def _catalog(settings: Settings) -> dict[str, str]:
         f"{prefix}.jdbc.schema-version": "V1",
         f"{prefix}.warehouse": settings.lake_uri,
         f"{prefix}.cache-enabled": "false",
+        # Each session has a catalog of its own; a session works on one table at a time.
+        f"{prefix}.clients": "1",
         f"{prefix}.table-default.format-version": "2",
         # Level 1 is a tenth cheaper to write than level 3 or snappy, measured on the stream.
         f"{prefix}.table-default.write.parquet.compression-codec": "zstd",
