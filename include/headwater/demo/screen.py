@@ -54,7 +54,7 @@ def _timing_table(timings: Sequence[Timing]) -> Table:
 
 
 def _print_quarantine(console: Console) -> None:
-    console.print("\n[italic]quarantine[/] (broken on purpose; `headwater stream quarantine list`)")
+    console.print("\n[italic]quarantine[/] (broken on purpose; `headwater quarantine list`)")
     for reason, count in sorted(quarantine_counts().items()):
         console.print(f"  {count}  {reason}", highlight=False)
 
@@ -93,7 +93,7 @@ def _print_where(console: Console, settings: Settings) -> None:
 [italic]try next[/] (`. .venv/bin/activate` first)
   headwater query "SELECT department, sum(sales_value) FROM gold.mart_finance_discounts GROUP BY ALL ORDER BY 2 DESC"
   headwater dataset where transactions
-  headwater stream ledger
+  headwater ledger
   headwater status                    make down stops everything
 """  # noqa: S608 - a line to type, not to run
     console.print(text, highlight=False)
