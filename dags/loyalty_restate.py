@@ -7,7 +7,7 @@ Use it from **Backfill** in this DAG's page: choose the dates and *All Runs* to 
 restates one day; running a day twice gives the same tables, and rows that arrive meanwhile are kept. One run is active
 at a time, and a lock per table keeps it apart from the `loyalty` DAG.
 
-On its own schedule it restates yesterday once a day, which places what came in late.
+Unpaused, it also restates yesterday once a day, which places what came in late; `make demo` leaves it paused.
 """
 
 from datetime import timedelta
