@@ -147,10 +147,10 @@ def test_a_replay_that_was_killed_goes_on_without_gap_or_repeat(topic, schema, r
 
 def test_a_topic_that_ends_with_a_transactions_marker_is_read_to_its_end(topic):
     producer = Producer(client_config(transactional_id=topic))
-    producer.init_transactions(30)
+    producer.init_transactions(120)
     producer.begin_transaction()
     producer.produce(topic, b"value", partition=1)
-    producer.commit_transaction(30)
+    producer.commit_transaction(120)
     assert [(m.partition(), m.value()) for m in topics.records(topic)] == [(1, b"value")]
 
 
