@@ -88,7 +88,7 @@ class StreamCase:
             config["transactional.id"] = uuid.uuid4().hex
         producer = Producer(config)
         if transactional is not None:
-            producer.init_transactions(30)
+            producer.init_transactions(120)
             producer.begin_transaction()
         for value in values:
             producer.produce(self.dataset.topic, key=b"7", value=value, partition=partition)
