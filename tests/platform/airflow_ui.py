@@ -25,6 +25,7 @@ ARGUMENTS = [
     *(["--no-sandbox"] if os.geteuid() == 0 else []),
 ]
 SLOW_MS = 60_000
+expect.set_options(timeout=SLOW_MS)
 
 
 class AirflowUI:
@@ -54,9 +55,9 @@ class AirflowUI:
             self.page.screenshot(path=self._screenshots / f"{name}.png", timeout=SLOW_MS)
 
     def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Run one task of a run again, and nothing after it."""
+        """Run one task of a run again, and what comes after it (the dialog's default)."""
         self.open(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}")
-        self.page.get_by_role("button", name="Clear Task Instance").first.click()
+        self.page.get_by_label("Press shift+c to clear").click()
         dialog = self.page.get_by_role("dialog").last
         expect(dialog).to_be_visible()
         self.shoot("airflow-retry-one-dataset")
