@@ -17,6 +17,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -102,11 +103,36 @@ def _copies(settings: Settings) -> list[Path]:
     return [] if folder == _wheel() else [folder]
 
 
+def _drop_lock_of_the_dead(data: Path) -> None:
+    """Remove the lock file of a postmaster that was killed and that init has not cleared from the process table yet.
+
+    Postgres takes such a zombie for a running postmaster and refuses to start. The file stays as long as any process
+    works in the data directory: an orphaned backend may still write.
+    """
+    lock = data / "postmaster.pid"
+    try:
+        postmaster = psutil.Process(int(lock.read_text().splitlines()[0]))
+        if postmaster.status() != psutil.STATUS_ZOMBIE:
+            return
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return  # no lock, or one that Postgres itself sees through
+    if not any(_works_in(process, data) for process in psutil.process_iter()):
+        lock.unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
 def prepare(settings: Settings) -> None:
     """Make the cluster, if it is not there. A half-finished one (killed during initdb) is made anew."""
     folder = place(settings)
     _copy_binaries(settings)
     if (folder / "data" / "headwater-ready").exists():
+        _drop_lock_of_the_dead(folder / "data")
         return
     user = account()
     shutil.rmtree(folder, ignore_errors=True)

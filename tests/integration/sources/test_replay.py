@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import defaultdict
 from datetime import date
@@ -151,7 +152,11 @@ def test_a_topic_that_ends_with_a_transactions_marker_is_read_to_its_end(topic):
     producer.begin_transaction()
     producer.produce(topic, b"value", partition=1)
     producer.commit_transaction(120)
-    assert [(m.partition(), m.value()) for m in topics.records(topic)] == [(1, b"value")]
+    # The commit is acknowledged before its markers are in the partitions; until then readers see nothing of it.
+    deadline = time.monotonic() + 60
+    while not (found := [(m.partition(), m.value()) for m in topics.records(topic)]):
+        assert time.monotonic() < deadline
+    assert found == [(1, b"value")]
 
 
 def test_a_topic_that_is_missing_is_told_with_the_remedy_and_not_created(stack, schema):
