@@ -27,7 +27,7 @@ $(SYNCED): pyproject.toml uv.lock
 	@touch $@
 
 demo: setup ## The whole path on real data: set up, start, stream, build, answer
-	@$(HEADWATER) demo
+	@$(HEADWATER) demo $(ARGS)
 
 up: setup ## Start or repair the embedded stack
 	@$(HEADWATER) up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from rich.console import Console
 from headwater.demo.screen import show_report
 from headwater.demo.steps import Steps, start_platform
 from headwater.settings import get_settings
+
+LOG_WIDTH = 120
+"""Characters of a line where the output is no terminal: the report's tables fit."""
 
 app = typer.Typer(help="The demo.", no_args_is_help=True)
 
@@ -28,7 +32,7 @@ def demo(
     anything is not as it should be.
     """
     until: date | None = to.date() if to else None
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     start_platform(get_settings(), console)
     get_settings.cache_clear()  # the first start has made the passwords
     settings = get_settings()
