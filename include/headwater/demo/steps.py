@@ -139,8 +139,7 @@ class Steps:
 
     def _run_pipeline(self) -> None:
         """Trigger the DAG and show its tasks until it has ended."""
-        for dag in (PIPELINE, "maintenance"):
-            self.airflow.set_paused(dag, paused=False)
+        self.airflow.set_paused(PIPELINE, paused=False)
         run_id = self.airflow.trigger(PIPELINE)
         self.console.print(f"{self.airflow.url}/dags/{PIPELINE}/runs/{run_id}", soft_wrap=True, highlight=False)
         with self.console.status("tasks") as status:
