@@ -3,8 +3,9 @@
 
 Keeps the lake fast and small: compacts small files, expires snapshots nobody needs any more, removes orphan files.
 
-Every night once unpaused (`make demo` leaves it paused), one task per dataset. A snapshot that a stream or a downstream table still has to read is kept, and so is
-the one that holds a stream's position. The result of each task says files and bytes before and after.
+Every night once unpaused (`make demo` leaves it paused), one task per dataset. A snapshot that a stream or a
+downstream table still has to read is kept, and so is the one that holds a stream's position. The result of each task
+says files and bytes before and after.
 
 **Try it first:** `spark-submit spark_jobs/maintain_tables.py --dataset transactions --dry-run` says what would be done.
 """
