@@ -39,9 +39,7 @@ def job(stage: str, name: str, job: str) -> SparkJobOperator:
 with DAG(
     dag_id=DOMAIN,
     doc_md=__doc__,
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("*/15 * * * *", timezone="UTC", run_immediately=False), assets=file_drops
-    ),
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/15 * * * *", timezone="UTC"), assets=file_drops),
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,

@@ -21,7 +21,7 @@ from headwater_airflow.operators import SparkJobOperator
 with DAG(
     dag_id="maintenance",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable("30 2 * * *", timezone="UTC", run_immediately=False),
+    schedule=CronTriggerTimetable("30 2 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
