@@ -20,10 +20,11 @@ $(SYNCED): pyproject.toml uv.lock
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 to 3.13 with venv was found. On Debian or Ubuntu: apt install python3-venv;" \
 	  "or name one: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { echo "setup: .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "setup: installing what uv.lock names"
-	@# --inexact keeps uv itself, which is not of the lock.
-	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --quiet --frozen --all-extras --inexact --python $(BIN)/python
+	@# --inexact keeps uv itself, which is not of the lock. Certificates are the system's: companies have their own.
+	@VIRTUAL_ENV= UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1 $(BIN)/uv sync --quiet --frozen --all-extras --inexact --python $(BIN)/python
 	@touch $@
 
 demo: setup ## The whole path on real data: set up, start, stream, build, answer

@@ -1,8 +1,8 @@
 """Spark sessions on the lake: the same configuration for the warm Connect server, `spark-submit` and plain Python.
 
 `get_spark` connects to the server of `settings.spark_remote` where that is set (about 3 s), else it starts Spark in
-this process, or takes the one that `spark-submit` has started. Passwords are handed over in memory or in a private
-file, never on a command line.
+this process with the jars of the lock (fetched where they are missing), or takes the one that `spark-submit` has
+started. Passwords are handed over in memory or in a private file, never on a command line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.embedded.java import environment
+from headwater.embedded import downloads
+from headwater.embedded.java import ensure_java, environment
 from headwater.settings import LOOPBACK, Settings, get_settings
 
 if TYPE_CHECKING:
@@ -108,10 +109,13 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
         return SparkSession.builder.remote(settings.spark_remote).appName(app_name).getOrCreate()
     from pyspark import SparkConf, SparkContext
 
+    if SparkContext._gateway is None:
+        # A JVM that starts without its jars never finds them; what is there already is only looked at.
+        downloads.ensure(settings, ("spark",), ensure_java(settings).executable)
+        # PySpark starts whatever Java it finds first, be it one that Spark cannot run on.
+        os.environ.update(environment(settings))
     conf = spark_conf()
     Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
-    # PySpark starts whatever Java it finds first, be it one that Spark cannot run on.
-    os.environ.update(environment(settings))
     launch = SparkConf(loadDefaults=False).setAll([(name, conf[name]) for name in LAUNCH_ONLY])
     # Starts the JVM with what goes on its command line; all else, the password among it, follows in memory.
     SparkContext._ensure_initialized(conf=launch)
