@@ -22,7 +22,7 @@ from bench.silver import FIRST_DAY, LARGEST_UNIT, ROWS_A_DAY, SHARE, TIMES
 from bench.topics import Context
 from headwater.contracts.iceberg import apply_table
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Catalogue, Dataset
+from headwater.contracts.model import Contracts, Dataset
 from headwater.errors import ConfigurationError
 from headwater.lake.catalog import get_catalog
 from headwater.lake.gold import BuildResult, build
@@ -148,9 +148,9 @@ class _Bench:
         return f"{'silver' if dataset.name.endswith('transactions') else 'gold'}.{dataset.name}"
 
     def _build(self, name: str) -> BuildResult:
-        catalogue = Catalogue({**load_contracts().datasets, **{d.name: d for d in self.datasets.values()}})
-        model = load_model(self.datasets[name], self.folder, catalogue)
-        return build(get_spark("bench gold"), get_catalog(), catalogue, model)
+        contracts = Contracts({**load_contracts().datasets, **{d.name: d for d in self.datasets.values()}})
+        model = load_model(self.datasets[name], self.folder, contracts)
+        return build(get_spark("bench gold"), get_catalog(), contracts, model)
 
     @staticmethod
     def _bytes(result: BuildResult) -> int:

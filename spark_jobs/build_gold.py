@@ -25,12 +25,12 @@ from headwater.settings import get_settings
 
 def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Build one table."""
-    catalogue = load_contracts()
-    model = load_model(catalogue.get(arguments.dataset), get_settings().gold_models_dir, catalogue)
+    contracts = load_contracts()
+    model = load_model(contracts.get(arguments.dataset), get_settings().gold_models_dir, contracts)
     requested = requested_range(arguments.start, arguments.end)
     spark = get_spark(f"build gold {arguments.dataset}")
     spark.catalog.setCurrentCatalog(CATALOG)
-    return {"dataset": arguments.dataset, **build(spark, get_catalog(), catalogue, model, requested).as_json()}
+    return {"dataset": arguments.dataset, **build(spark, get_catalog(), contracts, model, requested).as_json()}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -25,9 +25,9 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("py4j", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    settings, catalogue = get_settings(), load_contracts()
-    names = arguments.dataset or [dataset.name for dataset in catalogue.of_kind(Kind.STREAM)]
-    datasets = [catalogue.get(name) for name in names]
+    settings, contracts = get_settings(), load_contracts()
+    names = arguments.dataset or [dataset.name for dataset in contracts.of_kind(Kind.STREAM)]
+    datasets = [contracts.get(name) for name in names]
     return run(stream_session(settings), settings, datasets, once=arguments.once)
 
 

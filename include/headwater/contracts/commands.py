@@ -113,9 +113,9 @@ def generate(names: Names = None, as_json: Json = False) -> None:
 
 def _generated(settings: Settings) -> dict[Path, str]:
     """The files that follow from all contracts together, and what they should say."""
-    catalogue = load_contracts(settings.contracts_dir)
-    graph = render_graph(pipeline_graph(catalogue, settings.gold_models_dir))
-    return {settings.project_dir / "dags" / "graph.py": graph, reference_path(settings): render_reference(catalogue)}
+    contracts = load_contracts(settings.contracts_dir)
+    graph = render_graph(pipeline_graph(contracts, settings.gold_models_dir))
+    return {settings.project_dir / "dags" / "graph.py": graph, reference_path(settings): render_reference(contracts)}
 
 
 def _text_of(path: Path) -> str | None:
@@ -151,8 +151,8 @@ def apply(
 
 
 def _chosen(names: list[str] | None) -> list[Dataset]:
-    catalogue = load_contracts()
-    return [catalogue.get(n) for n in names] if names else [d for _, d in sorted(catalogue.datasets.items())]
+    contracts = load_contracts()
+    return [contracts.get(n) for n in names] if names else [d for _, d in sorted(contracts.datasets.items())]
 
 
 def _print(changes: list[Change], as_json: bool, verb: str, nothing: str) -> None:

@@ -86,8 +86,8 @@ def _tasks(settings: Settings, dataset: Dataset) -> Iterator[str]:
 
 def _readers(settings: Settings, dataset: Dataset) -> list[str]:
     """Gold models that read it."""
-    catalogue = load_contracts(settings.contracts_dir)
-    return [d.name for d in catalogue.of_kind(Kind.MODEL) if dataset.name in d.inputs]
+    contracts = load_contracts(settings.contracts_dir)
+    return [d.name for d in contracts.of_kind(Kind.MODEL) if dataset.name in d.inputs]
 
 
 def _tests(project: Path, dataset: Dataset) -> Iterator[str]:

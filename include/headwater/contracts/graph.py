@@ -13,7 +13,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from headwater.contracts.model import Catalogue, Dataset, Kind
+from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.errors import ContractError
 
 HEADER = '''"""Datasets, and the tables each is made from. Written by `headwater contract generate`; do not edit."""
@@ -39,13 +39,13 @@ def model_inputs(sql: str) -> tuple[str, ...]:
     return tuple(sorted({f"{table.db}.{table.name}" for table in tables if table.db}))
 
 
-def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str, Any]]:
+def pipeline_graph(contracts: Contracts, models_dir: Path) -> dict[str, dict[str, Any]]:
     """Per dataset: domain, kind, inputs (as `<layer>.<dataset>`), whether a range of dates can be restated."""
     graph: dict[str, dict[str, Any]] = {}
-    for name, dataset in sorted(catalogue.datasets.items()):
+    for name, dataset in sorted(contracts.datasets.items()):
         if dataset.kind is Kind.MODEL:
             read = model_inputs(model_path(dataset, models_dir).read_text())
-            inputs = tuple(sorted({*read, *_referred(dataset, catalogue)}))
+            inputs = tuple(sorted({*read, *_referred(dataset, contracts)}))
             restatable = dataset.change_column is not None
         else:
             inputs = () if dataset.kind is Kind.STREAM else (f"bronze.{name}",)
@@ -60,10 +60,10 @@ def pipeline_graph(catalogue: Catalogue, models_dir: Path) -> dict[str, dict[str
     return graph
 
 
-def _referred(dataset: Dataset, catalogue: Catalogue) -> set[str]:
+def _referred(dataset: Dataset, contracts: Contracts) -> set[str]:
     """Gold tables that the dataset's checks look keys up in: they must be there before it is judged."""
     names = {column.references.split(".")[0] for column in dataset.columns if column.references}
-    models = {other.name for other in catalogue.of_kind(Kind.MODEL)} - {dataset.name}
+    models = {other.name for other in contracts.of_kind(Kind.MODEL)} - {dataset.name}
     return {f"gold.{name}" for name in names & models}
 
 

@@ -19,8 +19,8 @@ from headwater.contracts.conventions import KIND_OF, TIME_UNITS, convention_erro
 from headwater.contracts.document import Document, NodePath, read_document
 from headwater.contracts.layers import ENVELOPE, silver_columns
 from headwater.contracts.model import (
-    Catalogue,
     Column,
+    Contracts,
     Dataset,
     Kind,
     PartitionField,
@@ -58,7 +58,7 @@ class ContractErrors(ContractError):
         super().__init__("\n".join(str(e) for e in errors))
 
 
-def load_contracts(directory: Path | None = None) -> Catalogue:
+def load_contracts(directory: Path | None = None) -> Contracts:
     """All contracts of `<directory>/<domain>/*.yaml` (by default the project's), judged alone and together.
 
     Raises `ContractErrors` with every fault of every file.
@@ -84,7 +84,7 @@ def load_contracts(directory: Path | None = None) -> Catalogue:
     if not errors:
         errors = [e for d in datasets.values() for e in _reference_errors(d, datasets)]
     raise_errors(errors)
-    return Catalogue(datasets)
+    return Contracts(datasets)
 
 
 def load_dataset(path_or_name: Path | str) -> Dataset:

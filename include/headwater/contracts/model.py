@@ -177,7 +177,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Contracts:
     """All contracts of a project, by dataset name."""
 
     datasets: Mapping[str, Dataset]

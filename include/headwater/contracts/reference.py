@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from headwater.contracts.model import Catalogue, Column, Dataset, Kind, TableRule
+from headwater.contracts.model import Column, Contracts, Dataset, Kind, TableRule
 from headwater.settings import Settings
 
 HEAD = """# Gold
@@ -24,9 +24,9 @@ def reference_path(settings: Settings) -> Path:
     return settings.project_dir / "docs" / "reference" / "gold.md"
 
 
-def render_reference(catalogue: Catalogue) -> str:
+def render_reference(contracts: Contracts) -> str:
     """The page: a table of contents, then a section per gold dataset, by name."""
-    models = catalogue.of_kind(Kind.MODEL)
+    models = contracts.of_kind(Kind.MODEL)
     lines = [HEAD, "| table | what it holds | one row per |", "| --- | --- | --- |"]
     lines += [f"| [{m.name}](#{m.name}) | {m.business_name} | {', '.join(m.primary_key)} |" for m in models]
     for model in models:

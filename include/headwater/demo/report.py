@@ -18,7 +18,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Catalogue, Dataset, Kind
+from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
 from headwater.sources.completejourney import data_file
@@ -53,9 +53,9 @@ class Check:
 
 def row_counts(settings: Settings) -> list[Layers]:
     """Rows per dataset and layer, as Iceberg and ClickHouse count them."""
-    catalogue = load_contracts(settings.contracts_dir)
+    contracts = load_contracts(settings.contracts_dir)
     loaded = _clickhouse_rows()
-    return [_layers(dataset, loaded) for _, dataset in sorted(catalogue.datasets.items(), key=_by_layer)]
+    return [_layers(dataset, loaded) for _, dataset in sorted(contracts.datasets.items(), key=_by_layer)]
 
 
 def checks(settings: Settings, layers: Sequence[Layers], until: date | None) -> list[Check]:
@@ -150,12 +150,12 @@ def _clickhouse_totals() -> tuple[int, Decimal]:
     return int(row[0]), Decimal(row[1] or 0).quantize(CENTS)
 
 
-def _quality_checks(catalogue: Catalogue) -> list[Check]:
+def _quality_checks(contracts: Contracts) -> list[Check]:
     """The last results of every gold dataset's rules."""
     from headwater.quality.results import latest_results
 
     results = latest_results()
-    wanted = [dataset.name for dataset in catalogue.of_kind(Kind.MODEL)]
+    wanted = [dataset.name for dataset in contracts.of_kind(Kind.MODEL)]
     failed = [str(result) for name in wanted for result in results.get(name, ()) if not result.passed]
     unchecked = [name for name in wanted if name not in results]
     rules = sum(len(results.get(name, ())) for name in wanted)

@@ -59,9 +59,9 @@ class Range:
         """As a condition for PyIceberg."""
         # PyIceberg's expressions are pydantic models whose arguments mypy cannot see.
         if self.low is None:
-            return IsNull(self.column)  # type: ignore[call-arg]
-        low = GreaterThanOrEqual(self.column, self.low)  # type: ignore[call-arg]
-        return And(low, LessThanOrEqual(self.column, self.high))  # type: ignore[call-arg]
+            return IsNull(self.column)  # type: ignore[call-arg, misc, unused-ignore]
+        low = GreaterThanOrEqual(self.column, self.low)  # type: ignore[call-arg, misc, unused-ignore]
+        return And(low, LessThanOrEqual(self.column, self.high))  # type: ignore[call-arg, misc, unused-ignore]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from headwater.contracts.model import Catalogue
+from headwater.contracts.model import Contracts
 from headwater.errors import TerminalError
 from headwater.lake.branches import BRANCH
 from headwater.lake.locks import TableLock, table_lock
@@ -59,7 +59,7 @@ class BuildResult:
 
 
 def build(
-    spark: SparkSession, catalog: Catalog, catalogue: Catalogue, model: Model, requested: Affected = NOTHING
+    spark: SparkSession, catalog: Catalog, contracts: Contracts, model: Model, requested: Affected = NOTHING
 ) -> BuildResult:
     """Bring the model's table up to its inputs, and build `requested` anew whatever has changed.
 
@@ -68,11 +68,11 @@ def build(
     with table_lock(model.table, purpose="build") as lock:
         table = _load(catalog, model)
         heads = input_heads(catalog, model)
-        parts = _parts(spark, catalog, catalogue, model, table, heads) | _whole_partitions(model, requested)
+        parts = _parts(spark, catalog, contracts, model, table, heads) | _whole_partitions(model, requested)
         if not parts:
             return BuildResult(model.table, head_id(table))
         log.info("%s: building %s", model.table, parts.describe())
-        return _replace(spark, catalog, catalogue, model, lock, parts, heads)
+        return _replace(spark, catalog, contracts, model, lock, parts, heads)
 
 
 def requested_range(start: date | None, end: date | None) -> Affected:
@@ -89,13 +89,13 @@ def _load(catalog: Catalog, model: Model) -> Table:
 
 
 def _parts(
-    spark: SparkSession, catalog: Catalog, catalogue: Catalogue, model: Model, table: Table, heads: dict[str, int]
+    spark: SparkSession, catalog: Catalog, contracts: Contracts, model: Model, table: Table, heads: dict[str, int]
 ) -> Affected:
     """What is behind: everything on the first build or after a change of the model, else what the inputs reach."""
     made_by = nearest_properties(table, MODEL_KEY).get(MODEL_KEY)
     if made_by != model.fingerprint:
         return WHOLE
-    return affected(spark, catalog, catalogue, model, inputs_read(table), heads)
+    return affected(spark, catalog, contracts, model, inputs_read(table), heads)
 
 
 def _whole_partitions(model: Model, requested: Affected) -> Affected:
@@ -109,7 +109,7 @@ def _whole_partitions(model: Model, requested: Affected) -> Affected:
 def _replace(
     spark: SparkSession,
     catalog: Catalog,
-    catalogue: Catalogue,
+    contracts: Contracts,
     model: Model,
     lock: TableLock,
     parts: Affected,
@@ -128,7 +128,7 @@ def _replace(
         writer.overwrite(expr(condition))
 
     def audit(branch: str) -> None:
-        report = check(spark, catalogue, model.dataset, branch, condition)
+        report = check(spark, contracts, model.dataset, branch, condition)
         store(report, head_id(catalog.load_table(model.table), BRANCH))
         reports[:] = [report]
         report.raise_for_errors(model.table)

@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from headwater.contracts.model import Catalogue, Dataset, Kind, Spread
+from headwater.contracts.model import Contracts, Dataset, Kind, Spread
 from headwater.errors import ContractError, TerminalError
 from headwater.lake.sessions import CATALOG
 
@@ -83,7 +83,7 @@ class Model:
         return found.selectExpr(*(_cast(column.name, str(column.type)) for column in self.dataset.columns))
 
 
-def load_model(dataset: Dataset, directory: Path, catalogue: Catalogue) -> Model:
+def load_model(dataset: Dataset, directory: Path, contracts: Contracts) -> Model:
     """The model of a gold dataset. Raises `ModelError` where its file is missing or is not one SELECT."""
     if dataset.kind is not Kind.MODEL:
         raise ModelError(f"{dataset.name} is a {dataset.kind}, not a gold model", where=str(dataset.path))
@@ -91,7 +91,7 @@ def load_model(dataset: Dataset, directory: Path, catalogue: Catalogue) -> Model
         path = directory / dataset.domain / f"{dataset.name}{suffix}"
         if path.is_file():
             text = path.read_text()
-            inputs = inputs_of(text, path) if suffix == ".sql" else _declared_inputs(dataset, catalogue)
+            inputs = inputs_of(text, path) if suffix == ".sql" else _declared_inputs(dataset, contracts)
             return Model(dataset, path, text, inputs)
     raise ModelError(
         f"gold dataset {dataset.name} has no model",
@@ -129,8 +129,8 @@ def pinned(sql: str, pins: Mapping[str, int]) -> str:
     return sql
 
 
-def _declared_inputs(dataset: Dataset, catalogue: Catalogue) -> tuple[str, ...]:
-    layer = {name: "gold" if catalogue.get(name).kind is Kind.MODEL else "silver" for name in dataset.spread}
+def _declared_inputs(dataset: Dataset, contracts: Contracts) -> tuple[str, ...]:
+    layer = {name: "gold" if contracts.get(name).kind is Kind.MODEL else "silver" for name in dataset.spread}
     return tuple(sorted(f"{layer[name]}.{name}" for name in dataset.spread))
 
 

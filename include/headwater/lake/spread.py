@@ -15,7 +15,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from headwater.contracts.model import Catalogue, Dataset, Kind, Spread
+from headwater.contracts.model import Contracts, Dataset, Kind, Spread
 from headwater.lake.changes import changed_partitions
 from headwater.lake.models import Model
 from headwater.lake.partitions import NOTHING, WHOLE, Affected, dates
@@ -42,7 +42,7 @@ def input_heads(catalog: Catalog, model: Model) -> dict[str, int]:
 def affected(
     spark: SparkSession,
     catalog: Catalog,
-    catalogue: Catalogue,
+    contracts: Contracts,
     model: Model,
     read: Mapping[str, int],
     heads: Mapping[str, int],
@@ -54,7 +54,7 @@ def affected(
             continue
         table = catalog.load_table(name)
         if has_changed(table, read.get(name)):
-            found |= _spread(spark, catalogue, model, table, name, read.get(name), heads[name])
+            found |= _spread(spark, contracts, model, table, name, read.get(name), heads[name])
     partition = next((p for p in model.dataset.partition_by if p.column == model.dataset.change_column), None)
     if found and partition is None:
         return WHOLE
@@ -79,16 +79,16 @@ def _touches_rows(snapshot: Snapshot) -> bool:
 
 
 def _spread(
-    spark: SparkSession, catalogue: Catalogue, model: Model, table: Table, name: str, since: int | None, head: int
+    spark: SparkSession, contracts: Contracts, model: Model, table: Table, name: str, since: int | None, head: int
 ) -> Affected:
-    spread, source = model.spread_of(name), catalogue.get(name.split(".")[1])
+    spread, source = model.spread_of(name), contracts.get(name.split(".")[1])
     if spread is Spread.WHOLE or since is None or model.dataset.change_column is None:
         return WHOLE
     columns = {field.name for field in table.schema().fields}
     if spread is Spread.FROM_DATE and columns.issuperset(VALIDITY):
         if table.metadata.snapshot_by_id(since) is None:
             return WHOLE
-        keys = natural_key(source, catalogue)
+        keys = natural_key(source, contracts)
         changes = _version_changes(spark, name, keys, sorted(columns), since, head)
         return _from_versions(spark, model, source, changes, keys)
     column = date_column(model.dataset, source)
@@ -132,14 +132,14 @@ def _from_versions(
         changes.unpersist()
 
 
-def natural_key(source: Dataset, catalogue: Catalogue) -> tuple[str, ...]:
+def natural_key(source: Dataset, contracts: Contracts) -> tuple[str, ...]:
     """The columns that name a thing through all its versions; empty where lineage does not say.
 
     In silver that is the key; in gold the columns that come from the key of a dataset with history.
     """
     if source.kind is not Kind.MODEL:
         return source.primary_key
-    keys = {f"{d.name}.{key}" for d in catalogue.datasets.values() if d.history for key in d.primary_key}
+    keys = {f"{d.name}.{key}" for d in contracts.datasets.values() if d.history for key in d.primary_key}
     return tuple(c.name for c in source.columns if not c.primary_key and keys.intersection(c.sources))
 
 

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Catalogue, Dataset
+from headwater.contracts.model import Contracts, Dataset
 from headwater.errors import HeadwaterError
 from headwater.mcp.evidence import Evidence, evidence_of, loaded_tables
 from headwater.mcp.queries import run_bounded
@@ -36,10 +36,10 @@ SAMPLE_ROWS = 10
 
 
 class Sidecar:
-    """The tools, over one catalogue of contracts and one read-only client."""
+    """The tools, over the contracts and one read-only client."""
 
-    def __init__(self, catalogue: Catalogue, client: Client) -> None:
-        self.catalogue = catalogue
+    def __init__(self, contracts: Contracts, client: Client) -> None:
+        self.contracts = contracts
         self.client = client
 
     def list_datasets(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Sidecar:
                 "owner": dataset.owner,
                 "loaded": asdict(loaded[f"gold.{dataset.name}"]) if f"gold.{dataset.name}" in loaded else None,
             }
-            for _, dataset in sorted(self.catalogue.datasets.items())
+            for _, dataset in sorted(self.contracts.datasets.items())
             if dataset.warehouse is not None
         ]
         return {"datasets": datasets}
@@ -114,7 +114,7 @@ class Sidecar:
     def _dataset(self, name: str) -> Dataset:
         """A dataset with a warehouse table, by its name with or without `gold.`."""
         try:
-            dataset = self.catalogue.get(name.removeprefix("gold."))
+            dataset = self.contracts.get(name.removeprefix("gold."))
         except HeadwaterError as error:
             raise ToolError(str(error)) from error
         if dataset.warehouse is None:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.contracts.model import Catalogue, Dataset, Severity
+from headwater.contracts.model import Contracts, Dataset, Severity
 from headwater.errors import TerminalError
 from headwater.quality.expectations import judge
 from headwater.quality.measures import Measure, failing_rows, measure
@@ -66,11 +66,11 @@ class Report:
 
 
 def check(
-    spark: SparkSession, catalogue: Catalogue, dataset: Dataset, identifier: str, condition: str = "true"
+    spark: SparkSession, contracts: Contracts, dataset: Dataset, identifier: str, condition: str = "true"
 ) -> Report:
     """Judge the table `identifier` (a branch, as Spark names it), whose rows of `condition` are new."""
     begun = time.monotonic()
-    measures = measure(spark, catalogue, dataset, identifier, condition)
+    measures = measure(spark, contracts, dataset, identifier, condition)
     results = []
     for measured, passed in zip(measures, judge(measures), strict=True):
         found = _found(measured)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts.model import Catalogue, Dataset, RowRule, Severity, TableRule
+from headwater.contracts.model import Contracts, Dataset, RowRule, Severity, TableRule
 from headwater.contracts.quality import TABLE, metric_query
 from headwater.errors import TerminalError
 from headwater.quality.scope import judged_by_rows
@@ -37,7 +37,7 @@ class Measure:
 
 
 def measure(
-    spark: SparkSession, catalogue: Catalogue, dataset: Dataset, identifier: str, condition: str = "true"
+    spark: SparkSession, contracts: Contracts, dataset: Dataset, identifier: str, condition: str = "true"
 ) -> list[Measure]:
     """Measure all rules on the table `identifier` (as Spark names it), whose rows of `condition` are new.
 
@@ -47,7 +47,7 @@ def measure(
     counted = dataset.row_rules
     queries = [row_query(counted, new_rows)] if counted else []
     for rule in dataset.table_rules:
-        rows = new_rows if judged_by_rows(catalogue, dataset, rule) else identifier
+        rows = new_rows if judged_by_rows(contracts, dataset, rule) else identifier
         queries.append(metric_query(rule).replace(TABLE, rows))
     answers = _ask(spark, dataset, queries, ["its row rules"] * bool(counted) + [r.name for r in dataset.table_rules])
     by_row: Sequence[Any] = answers.pop(0) if counted else ()

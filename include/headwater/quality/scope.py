@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from headwater.contracts.model import Catalogue, Dataset, TableRule
+from headwater.contracts.model import Contracts, Dataset, TableRule
 
 ROW_METRICS = ("nullValues", "missingValues", "invalidValues")
 
 
-def judged_by_rows(catalogue: Catalogue, dataset: Dataset, rule: TableRule) -> bool:
+def judged_by_rows(contracts: Contracts, dataset: Dataset, rule: TableRule) -> bool:
     """Whether a rule that held for the untouched rows and holds for the new ones holds for the table."""
     if rule.unit == "percent":
         return False
@@ -15,12 +15,12 @@ def judged_by_rows(catalogue: Catalogue, dataset: Dataset, rule: TableRule) -> b
         return rule.maximum == 0
     if rule.metric == "duplicateValues":
         # Rows that repeat a key repeat its date too, so they lie in one partition, which was built whole.
-        dated = dataset.change_column in rule.columns or key_fixes_date(catalogue, dataset, rule.columns)
+        dated = dataset.change_column in rule.columns or key_fixes_date(contracts, dataset, rule.columns)
         return rule.maximum == 0 and dated
     return rule.arguments.get("scope") == "rows"
 
 
-def key_fixes_date(catalogue: Catalogue, dataset: Dataset, columns: tuple[str, ...]) -> bool:
+def key_fixes_date(contracts: Contracts, dataset: Dataset, columns: tuple[str, ...]) -> bool:
     """Whether these columns are the key of an input by whose partition column changes spread, so have one date each.
 
     A silver table is partitioned only by columns that never change for a key; that is what its MERGE relies on.
@@ -30,7 +30,7 @@ def key_fixes_date(catalogue: Catalogue, dataset: Dataset, columns: tuple[str, .
     origins = {o for c in columns for o in dataset.column(c).sources}
     for origin in dataset.column(dataset.change_column).sources:
         name, _, date_column = origin.rpartition(".")
-        if source := catalogue.datasets.get(name):
+        if source := contracts.datasets.get(name):
             is_cut = date_column in {p.column for p in source.partition_by}
             if is_cut and source.primary_key and origins == {f"{name}.{key}" for key in source.primary_key}:
                 return True

@@ -76,10 +76,10 @@ def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[St
 
 def streams(names: Sequence[str] = ()) -> list[Dataset]:
     """Stream datasets by name or topic; all where none is named."""
-    catalogue = load_contracts()
-    known = catalogue.of_kind(Kind.STREAM)
+    contracts = load_contracts()
+    known = contracts.of_kind(Kind.STREAM)
     by_topic = {dataset.topic: dataset for dataset in known}
-    return [by_topic.get(name) or catalogue.get(name) for name in names] if names else list(known)
+    return [by_topic.get(name) or contracts.get(name) for name in names] if names else list(known)
 
 
 def ledger_of(dataset: Dataset, topic: Topic, *, exact: bool = False) -> StreamLedger:

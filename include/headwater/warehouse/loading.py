@@ -22,7 +22,7 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterTha
 from pyiceberg.table import Table
 
 from headwater.contracts.layers import gold_columns
-from headwater.contracts.model import Catalogue, Dataset, Kind
+from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.errors import TerminalError
 from headwater.lake.changes import changed_partitions
 from headwater.lake.locks import table_lock
@@ -47,13 +47,13 @@ class Staged:
     rows: int
 
 
-def loadable(catalogue: Catalogue, domain: str | None = None, names: Sequence[str] = ()) -> tuple[Dataset, ...]:
+def loadable(contracts: Contracts, domain: str | None = None, names: Sequence[str] = ()) -> tuple[Dataset, ...]:
     """Gold datasets with a ClickHouse table, of a domain or by name; what others read comes first."""
-    wanted = {d.name for d in catalogue.of_kind(Kind.MODEL) if d.warehouse and domain in (None, d.domain)}
+    wanted = {d.name for d in contracts.of_kind(Kind.MODEL) if d.warehouse and domain in (None, d.domain)}
     if names:
-        wanted = {catalogue.get(name).name for name in names}
-    graph = {name: set(catalogue.get(name).inputs) & wanted for name in sorted(wanted)}
-    return tuple(catalogue.get(name) for name in TopologicalSorter(graph).static_order())
+        wanted = {contracts.get(name).name for name in names}
+    graph = {name: set(contracts.get(name).inputs) & wanted for name in sorted(wanted)}
+    return tuple(contracts.get(name) for name in TopologicalSorter(graph).static_order())
 
 
 def load(

@@ -15,8 +15,8 @@ from pyspark.sql import SparkSession
 
 from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import (
-    Catalogue,
     Column,
+    Contracts,
     Dataset,
     Kind,
     PartitionField,
@@ -66,12 +66,12 @@ class Shop:
 
     spark: SparkSession
     catalog: Catalog
-    catalogue: Catalogue
+    contracts: Contracts
     models: dict[str, Model]
     prefix: str
 
     def build(self, name: str, requested: Affected = NOTHING) -> BuildResult:
-        return build(self.spark, self.catalog, self.catalogue, self.models[name], requested)
+        return build(self.spark, self.catalog, self.contracts, self.models[name], requested)
 
     def build_all(self) -> dict[str, BuildResult]:
         return {name: self.build(name) for name in ("dim_item", "fct_sale", "mart_day")}
@@ -122,17 +122,17 @@ def _arrow(names: tuple[str, ...], rows: Iterable[tuple[Any, ...]], schema: pa.S
 
 def open_shop(spark: SparkSession, catalog: Catalog, models_dir: Path, prefix: str) -> Shop:
     """Create the shop's silver and gold tables, empty."""
-    catalogue = Catalogue({d.name: d for d in datasets(prefix)})
+    contracts = Contracts({d.name: d for d in datasets(prefix)})
     models = {}
     for name, text in (("dim_item", DIM), ("fct_sale", FCT), ("mart_day", MART)):
-        dataset = catalogue.get(f"{prefix}{name}")
+        dataset = contracts.get(f"{prefix}{name}")
         path = models_dir / dataset.domain / f"{dataset.name}.sql"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.format(p=prefix))
-        models[name] = load_model(dataset, models_dir, catalogue)
-    for dataset in catalogue.datasets.values():
+        models[name] = load_model(dataset, models_dir, contracts)
+    for dataset in contracts.datasets.values():
         apply_table(catalog, dataset, f"{'gold' if dataset.kind is Kind.MODEL else 'silver'}.{dataset.name}")
-    return Shop(spark, catalog, catalogue, models, prefix)
+    return Shop(spark, catalog, contracts, models, prefix)
 
 
 def datasets(p: str) -> Iterable[Dataset]:

@@ -142,7 +142,7 @@ def test_a_changed_model_is_built_whole_and_a_changed_comment_is_not(shop: Shop)
     directory = model.path.parent.parent
     for text, whole in ((f"-- A comment.\n{model.text}", False), (model.text.replace("sum(", "2 * sum("), True)):
         model.path.write_text(text)
-        shop.models["mart_day"] = load_model(model.dataset, directory, shop.catalogue)
+        shop.models["mart_day"] = load_model(model.dataset, directory, shop.contracts)
         assert shop.build("mart_day").replaced.whole is whole
     assert shop.rows("mart_day")[0] == (JANUARY, 1, Decimal("3.00"))
 

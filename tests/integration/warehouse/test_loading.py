@@ -53,7 +53,7 @@ def shop(spark: SparkSession, client: Client, tmp_path: Path) -> Iterator[Shop]:
 
 
 def load_shop(shop: Shop, client: Client, **options: Any) -> dict[str, Loaded]:
-    datasets = loadable(shop.catalogue, "shop")
+    datasets = loadable(shop.contracts, "shop")
     loaded = load(client, shop.catalog, datasets, **options)
     return {item.dataset.removeprefix(shop.prefix): item for item in loaded}
 
@@ -129,14 +129,14 @@ def test_a_load_killed_before_the_swap_is_repeated_harmlessly(shop: Shop, client
         import os, signal
         from pathlib import Path
         from headwater.lake.catalog import get_catalog
-        from headwater.contracts.model import Catalogue
+        from headwater.contracts.model import Contracts
         from headwater.warehouse.client import writer
         from headwater.warehouse.loading import load, loadable
         from tests.integration.lake.shop import datasets
 
-        catalogue = Catalogue({{d.name: d for d in datasets({shop.prefix!r})}})
+        contracts = Contracts({{d.name: d for d in datasets({shop.prefix!r})}})
         kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
-        load(writer(), get_catalog(), loadable(catalogue, "shop"), before_swap=kill)
+        load(writer(), get_catalog(), loadable(contracts, "shop"), before_swap=kill)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(get_settings().project_dir), *sys.path])}

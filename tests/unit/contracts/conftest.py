@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from headwater.contracts.loader import load_contracts, load_file
-from headwater.contracts.model import Catalogue, Dataset
+from headwater.contracts.model import Contracts, Dataset
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
+def contracts() -> Contracts:
     return load_contracts(GOLDEN / "contracts")
 
 
 @pytest.fixture(scope="session")
-def stream(catalogue: Catalogue) -> Dataset:
-    return catalogue.get("every_type")
+def stream(contracts: Contracts) -> Dataset:
+    return contracts.get("every_type")
 
 
 @pytest.fixture(scope="session")
-def model(catalogue: Catalogue) -> Dataset:
-    return catalogue.get("by_letter")
+def model(contracts: Contracts) -> Dataset:
+    return contracts.get("by_letter")
 
 
 Edit = Callable[..., Dataset]

@@ -17,7 +17,7 @@ from headwater.contracts import clickhouse, iceberg, quality
 from headwater.contracts.avro import avro_schema
 from headwater.contracts.graph import pipeline_graph, render_graph
 from headwater.contracts.layers import columns_of, table_names
-from headwater.contracts.model import Catalogue, Dataset, TableRule
+from headwater.contracts.model import Contracts, Dataset, TableRule
 from headwater.contracts.releases import render
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -65,13 +65,13 @@ TARGETS: dict[str, tuple[str, Callable[[Dataset], str]]] = {
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_target_is_as_the_golden_file(name: str, catalogue: Catalogue) -> None:
+def test_target_is_as_the_golden_file(name: str, contracts: Contracts) -> None:
     dataset, render_target = TARGETS[name]
-    _compare(GOLDEN / name, render_target(catalogue.get(dataset)))
+    _compare(GOLDEN / name, render_target(contracts.get(dataset)))
 
 
-def test_graph_is_as_the_golden_file(catalogue: Catalogue) -> None:
-    _compare(GOLDEN / "graph.py.txt", render_graph(pipeline_graph(catalogue, GOLDEN / "models")))
+def test_graph_is_as_the_golden_file(contracts: Contracts) -> None:
+    _compare(GOLDEN / "graph.py.txt", render_graph(pipeline_graph(contracts, GOLDEN / "models")))
 
 
 def _compare(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.contracts.loader import ContractErrors, load_contracts, load_file
-from headwater.contracts.model import Catalogue, Dataset, Kind, PartitionField, Spread
+from headwater.contracts.model import Contracts, Dataset, Kind, PartitionField, Spread
 from headwater.errors import ContractError
 from headwater.settings import get_settings
 
@@ -131,9 +131,9 @@ def test_all_faults_of_a_file_are_told_at_once(edited: Edit) -> None:
     assert len(caught.value.errors) == 2
 
 
-def test_an_unknown_dataset_lists_the_known_ones(catalogue: Catalogue) -> None:
+def test_an_unknown_dataset_lists_the_known_ones(contracts: Contracts) -> None:
     with pytest.raises(ContractError, match="known are: by_letter, every_type"):
-        catalogue.get("every_tipe")
+        contracts.get("every_tipe")
 
 
 def test_an_input_that_does_not_exist_is_refused(tmp_path: Path) -> None:

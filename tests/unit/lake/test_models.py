@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.contracts.model import Catalogue, Column, Dataset, Kind, Spread
+from headwater.contracts.model import Column, Contracts, Dataset, Kind, Spread
 from headwater.contracts.types import Primitive
 from headwater.errors import ContractError
 from headwater.lake.models import ModelError, inputs_of, load_model, pinned
@@ -49,17 +49,17 @@ def test_inputs_are_read_at_their_snapshots_and_all_else_stays_as_written() -> N
 def test_a_model_is_one_select(tmp_path: Path, text: str) -> None:
     write(tmp_path, text)
     with pytest.raises(ModelError, match=r"mart\.sql"):
-        load_model(dataset(), tmp_path, Catalogue({}))
+        load_model(dataset(), tmp_path, Contracts({}))
 
 
 def test_a_missing_model_is_told_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"shop/mart\.sql.*write its SELECT"):
-        load_model(dataset(), tmp_path, Catalogue({}))
+        load_model(dataset(), tmp_path, Contracts({}))
 
 
 def test_an_input_without_a_spread_is_told_with_the_remedy(tmp_path: Path) -> None:
     write(tmp_path, "SELECT a FROM silver.stores")
-    model = load_model(dataset(), tmp_path, Catalogue({}))
+    model = load_model(dataset(), tmp_path, Contracts({}))
     with pytest.raises(ContractError, match="stores: whole"):
         model.spread_of("silver.stores")
 
@@ -67,13 +67,13 @@ def test_an_input_without_a_spread_is_told_with_the_remedy(tmp_path: Path) -> No
 def test_a_python_model_reads_what_its_contract_says(tmp_path: Path) -> None:
     write(tmp_path, "def model(spark): ...", ".py")
     sales = dataset(kind=Kind.STREAM)
-    assert load_model(dataset(), tmp_path, Catalogue({"sales": sales})).inputs == ("silver.sales",)
+    assert load_model(dataset(), tmp_path, Contracts({"sales": sales})).inputs == ("silver.sales",)
 
 
 def test_comments_and_layout_do_not_change_a_model_but_meaning_and_columns_do(tmp_path: Path) -> None:
     def fingerprint(text: str, **values: object) -> str:
         write(tmp_path, text)
-        return load_model(dataset(**values), tmp_path, Catalogue({})).fingerprint
+        return load_model(dataset(**values), tmp_path, Contracts({})).fingerprint
 
     first = fingerprint("SELECT a FROM silver.sales")
     assert fingerprint("-- why\nSELECT a\n  FROM silver.sales") == first

@@ -34,6 +34,7 @@ from headwater.warehouse.embedded.request import (
     read_head,
 )
 from headwater.warehouse.embedded.sessions import Sessions
+from headwater.warehouse.embedded.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Endpoint:
         self._running: dict[str, tuple[QueryRequest, Execution]] = {}
         self._workers = ThreadPoolExecutor(limits.worker_threads, thread_name_prefix="query")
         self._cancellers = ThreadPoolExecutor(4, thread_name_prefix="cancel")
+        self._turns = Turns(limits.short_queries)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -202,7 +204,7 @@ class Endpoint:
             return taken, done
 
         try:
-            first, done = await self._watched(begin, execution, watcher)
+            first, done = await self._watched(begin, execution, watcher, self._turns)
             answer.format = execution.format
             if done:
                 await answer.whole(b"".join(first), execution.progress)
@@ -216,9 +218,12 @@ class Endpoint:
             if not execution.closed and (close := getattr(pieces, "close", None)):
                 await self._in_worker(close)
 
-    async def _watched(self, work: Callable[[], T], execution: Execution, watcher: asyncio.Future[None]) -> T:
+    async def _watched(
+        self, work: Callable[[], T], execution: Execution, watcher: asyncio.Future[None], turns: Turns | None = None
+    ) -> T:
         """Run a step in a worker; if the client hangs up meanwhile, cancel the query and see the step end."""
-        step = asyncio.create_task(self._in_worker(work))
+        begun = partial(self._in_worker, work)
+        step = asyncio.create_task(turns.take(begun) if turns else begun())
         both: set[asyncio.Future[Any]] = {step, watcher}
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

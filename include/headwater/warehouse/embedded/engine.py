@@ -7,7 +7,8 @@ shows in system.processes and that nothing else reads here (chDB has no query lo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from chdb.state.sqlitelike import Connection
 from headwater.warehouse.embedded import access
 from headwater.warehouse.embedded.errors import from_engine
 from headwater.warehouse.embedded.statements import quote, quote_name
+
+KEPT_READY = 64
+"""Connections that wait for a query, at most; each takes some kilobytes."""
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Engine:
         # The engine lives as long as one connection does.
         self._keeper = chdb.connect(f"{self._path}?config-file={config_file}")
         self._lock = threading.Lock()
+        self._ready: list[tuple[Hashable, EngineConnection]] = []
         for database in reader_databases:
             self._keeper.query(f"CREATE DATABASE IF NOT EXISTS {quote_name(database)}")
         self.version = self._ask("SELECT version()")
@@ -54,6 +59,22 @@ class Engine:
         """A connection of its own; about 0.2 ms."""
         return EngineConnection(chdb.connect(self._path))
 
+    def take(self, key: Hashable) -> EngineConnection | None:
+        """A connection that was set up as `key` says and given back; setting one up costs as much as a short query."""
+        with self._lock:
+            for place in reversed(range(len(self._ready))):
+                if self._ready[place][0] == key:
+                    return self._ready.pop(place)[1]
+        return None
+
+    def give_back(self, connection: EngineConnection, key: Hashable) -> None:
+        """Keep a connection for the next who wants it so; it must be as it was set up, and run nothing."""
+        with self._lock:
+            self._ready.append((key, connection))
+            unwanted = self._ready.pop(0)[1] if len(self._ready) > KEPT_READY else None
+        if unwanted is not None:
+            unwanted.close()
+
     def kill(self, mark: str) -> None:
         """Ask the engine to stop the query with this mark; harmless when there is none."""
         with self._lock:
@@ -61,6 +82,8 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the engine; every part that was inserted is on disk by then."""
+        while self._ready:
+            self._ready.pop()[1].close()
         self._keeper.close()
 
 
@@ -69,6 +92,8 @@ class EngineConnection:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.mark = str(uuid.uuid4())
+        """What its queries carry in `log_comment`, to be cancelled by."""
 
     def set_up(self, settings: Mapping[str, str], *, role: str, database: str | None) -> None:
         """Database, role and settings in one round trip; a `readonly` among the settings is set last."""

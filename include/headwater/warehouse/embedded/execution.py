@@ -6,8 +6,7 @@ import contextlib
 import json
 import re
 import threading
-import uuid
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from headwater.warehouse.embedded import formats, limits, statements
 from headwater.warehouse.embedded.access import WRITER_ROLE
@@ -38,8 +37,12 @@ class Execution:
         self._connection: EngineConnection | None = None
         self._restore: list[str] = []
         self._finished = threading.Event()
+        self._cancelled = False
+        # Nobody is still cancelling by the connection's mark when it goes to the next query.
+        self._ending = threading.Lock()
+        self._key: Hashable = None
+        self._reusable = False
         self.query_id = request.query_id
-        self.mark = str(uuid.uuid4())
         self.progress = Progress()
         self.closed = False
         self.format = request.default_format
@@ -57,12 +60,29 @@ class Execution:
                 timeout=request.params.get("session_timeout", ""),
             )
         settings = dict(request.settings)
+        if request.user.readonly and self._session is None and not request.external and "settings" not in sql.lower():
+            return self._prepare_reader(sql, data_follows=data_follows)
         connection = self._take_connection()
         if request.user.readonly:
             sql, settings = self._judge_settings(connection, sql, settings)
         self._judge(connection, sql, data_follows=data_follows)
         self._create_external_tables(connection)
         self._set_up(connection, settings)
+        self.format = statements.output_format(sql) or request.default_format
+        return sql
+
+    def _prepare_reader(self, sql: str, *, data_follows: bool) -> str:
+        """The short way of most queries: on a connection that is set up for such a reader already, if there is one."""
+        request = self._request
+        settings = limits.judge_reader_settings({**self._threads, **request.settings}, self._caps)
+        settings.pop("log_comment", None)
+        self._key = (request.user.name, request.database, frozenset(settings.items()))
+        connection = self._engine.take(self._key)
+        ready = connection is not None
+        self._connection = connection = connection or self._engine.connect()
+        self._judge(connection, sql, data_follows=data_follows)
+        if not ready:
+            self._set_up(connection, settings)
         self.format = statements.output_format(sql) or request.default_format
         return sql
 
@@ -125,7 +145,7 @@ class Execution:
 
     def _set_up(self, connection: EngineConnection, settings: dict[str, str]) -> None:
         request, session = self._request, self._session
-        settings["log_comment"] = self.mark
+        settings["log_comment"] = connection.mark
         if settings.get("wait_for_async_insert") == "0":
             settings["wait_for_async_insert"] = "1"
         if request.user.readonly:
@@ -173,6 +193,8 @@ class Execution:
             yield data
         if data := joiner.finish():
             yield data
+        # Nothing else leaves a connection as it was: USE moves it, parameters stay on it, a broken query may linger.
+        self._reusable = self._key is not None and not self._request.parameters
 
     def insert(self, head: str, input_format: str) -> Insert:
         """Begin an INSERT whose data the caller appends."""
@@ -191,20 +213,25 @@ class Execution:
     def cancel(self) -> None:
         """Stop the query wherever it is; asks again until it has ended, since it may not have begun."""
         while True:
-            self._engine.kill(self.mark)
-            if self._finished.wait(0.05):
-                return
+            with self._ending:
+                if self._finished.is_set():
+                    return
+                self._cancelled = True
+                if self._connection is not None:
+                    self._engine.kill(self._connection.mark)
+            self._finished.wait(0.05)
 
     def ended(self) -> None:
         """Say that the query has ended, which ends `cancel`."""
-        self._finished.set()
+        with self._ending:
+            self._finished.set()
 
     def close(self) -> None:
         """Give connection and session back."""
         if self.closed:
             return
         self.closed = True
-        self._finished.set()
+        self.ended()
         connection, session = self._connection, self._session
         self._connection = self._session = None
         broken = False
@@ -215,6 +242,8 @@ class Execution:
             except EndpointError:
                 # A session that cannot be put back would leak this query's settings into the next one.
                 broken = True
+        elif connection is not None and self._reusable and not self._cancelled:
+            self._engine.give_back(connection, self._key)
         elif connection is not None:
             connection.close()
         if session is not None:

@@ -44,7 +44,10 @@ READER_MAY_NOT_SET = frozenset({"output_format_schema"})
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps of the endpoint. Rows and bytes are those of a read-only user's answer, seconds those of any his query."""
+    """Caps of the endpoint. Rows and bytes are those of a read-only user's answer, seconds those of any his query.
+
+    `short_queries` run at a time; twice the cores of a small machine, since each waits for its client now and then.
+    """
 
     reader_rows: int = 1_000_000
     reader_bytes: int = 256 * 1024**2
@@ -52,6 +55,7 @@ class Limits:
     query_memory: int = 2 * 1024**3
     concurrent_queries: int = 256
     query_threads: int = 2
+    short_queries: int = 4
     worker_threads: int = 64
     statement_bytes: int = 16 * 1024**2
 
