@@ -11,17 +11,17 @@ WORKDIR /opt/headwater
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY include ./include
 COPY dags ./dags
 COPY plugins ./plugins
 COPY spark_jobs ./spark_jobs
 COPY schemas ./schemas
-RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+# pip fetches the build backend (hatchling) by itself; what the package needs is installed above.
+RUN pip install --no-cache-dir --no-deps . \
     && mkdir .headwater && chown headwater .headwater
 
-ENV JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 \
-    PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
+ENV PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
     HEADWATER_PROJECT_DIR=/opt/headwater \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/headwater/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/headwater/plugins \
