@@ -48,4 +48,8 @@ def _expectation(number: int, measure: Measure) -> Any:
         return gxe.ExpectColumnValuesToNotBeNull(**given)
     if unbounded:
         return gxe.ExpectColumnToExist(**given)
-    return gxe.ExpectColumnValuesToBeBetween(min_value=measure.minimum, max_value=measure.maximum, **given)
+    strict = {
+        "strict_min": measure.exclusive and measure.minimum is not None,
+        "strict_max": measure.exclusive and measure.maximum is not None,
+    }
+    return gxe.ExpectColumnValuesToBeBetween(min_value=measure.minimum, max_value=measure.maximum, **strict, **given)

@@ -26,7 +26,10 @@ class RuleUnreadable(TerminalError):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One rule and its number (None: the rule's query gave null); the rule holds within `minimum` and `maximum`."""
+    """One rule and its number (None: the rule's query gave null); the rule holds within `minimum` and `maximum`.
+
+    `exclusive` says whether the bounds themselves break the rule.
+    """
 
     rule: str
     severity: Severity
@@ -34,6 +37,7 @@ class Measure:
     minimum: float | None
     maximum: float | None
     value: float | None = None
+    exclusive: bool = False
 
 
 def measure(
@@ -53,7 +57,7 @@ def measure(
     by_row: Sequence[Any] = answers.pop(0) if counted else ()
     numbers = [*by_row, *answers]
     rules: list[RowRule | TableRule] = [*counted, *dataset.table_rules]
-    return [_measure(rule, number) for rule, number in zip(rules, numbers, strict=True)]
+    return [measured(rule, number) for rule, number in zip(rules, numbers, strict=True)]
 
 
 def row_query(rules: Sequence[RowRule], rows: str) -> str:
@@ -90,20 +94,22 @@ def _ask(spark: SparkSession, dataset: Dataset, queries: Sequence[str], names: S
         raise
 
 
-def _measure(rule: RowRule | TableRule, number: object) -> Measure:
+def measured(rule: RowRule | TableRule, number: object) -> Measure:
+    """A rule with its number: of a row rule how many rows break it."""
     value = None if number is None else float(str(number))
     if isinstance(rule, RowRule):
         return Measure(rule.name, rule.severity, f"every row: {rule.expression}", 0, 0, value)
     of = f" of {', '.join(rule.columns)}" if rule.columns else ""
     what = "its query to give" if rule.metric == "sql" else f"{rule.metric}{of}"
     unit = " %" if rule.unit == "percent" else ""
-    return Measure(rule.name, rule.severity, f"{what} {_bounds(rule)}{unit}", rule.minimum, rule.maximum, value)
+    expected = f"{what} {_bounds(rule)}{unit}"
+    return Measure(rule.name, rule.severity, expected, rule.minimum, rule.maximum, value, rule.exclusive)
 
 
 def _bounds(rule: TableRule) -> str:
     low, high = rule.minimum, rule.maximum
-    if low == high and low is not None:
-        return f"{low:g}"
-    if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
-    return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else "a number"
+    if low is not None and high is not None and not rule.exclusive:
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    least, most = ("more than", "less than") if rule.exclusive else ("at least", "at most")
+    ends = [f"{word} {bound:g}" for word, bound in ((least, low), (most, high)) if bound is not None]
+    return " and ".join(ends) or "a number"

@@ -30,6 +30,17 @@ def test_a_number_within_its_bounds_holds(
     assert judge([Measure("rule", Severity.ERROR, "", minimum, maximum, value)]) == [held]
 
 
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "value", "held"),
+    [(0, None, 0, False), (0, None, 0.001, True), (None, 5, 5, False), (None, 5, 4.999, True), (0, 5, None, False)],
+)
+def test_an_excluded_bound_breaks_the_rule(
+    minimum: float | None, maximum: float | None, value: float | None, held: bool
+) -> None:
+    measure = Measure("rule", Severity.ERROR, "", minimum, maximum, value, exclusive=True)
+    assert judge([measure]) == [held]
+
+
 def test_each_rule_has_its_own_verdict_even_under_one_name() -> None:
     measures = [Measure("same", Severity.ERROR, "", 0, 0, value) for value in (0, 5, 0)]
     assert judge(measures) == [True, False, True]
