@@ -64,7 +64,7 @@ class RowRule:
     """A condition each row must meet, as a SQL expression that both Spark and DuckDB read; null counts as broken.
 
     Made from `required`, `enum`, `logicalTypeOptions` (minimum, maximum, pattern, maxLength …) and custom rules.
-    `check` says from which, with its bound in `argument`, for engines that have a check of their own for it.
+    `check` says from which.
     """
 
     name: str
@@ -72,7 +72,6 @@ class RowRule:
     column: str | None = None
     severity: Severity = Severity.ERROR
     check: str = "sql"  # required, enum, minimum, maximum, … as in logicalTypeOptions, number, or sql
-    argument: object = None
 
 
 @dataclass(frozen=True, slots=True)

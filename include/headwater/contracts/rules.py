@@ -39,19 +39,19 @@ def column_rules(column: SchemaProperty) -> Iterator[RowRule]:
     if column.required:
         yield RowRule(f"{name}_required", f"{name} IS NOT NULL", name, check="required")
     if str(column.physicalType) in (Primitive.FLOAT, Primitive.DOUBLE):
-        yield _nullable(name, "number", f"NOT isnan({name})", None)
+        yield _nullable(name, "number", f"NOT isnan({name})")
     if column.enum:
         values = tuple(str(v.value) for v in column.enum)
-        yield _nullable(name, "enum", f"{name} IN ({', '.join(map(sql_string, values))})", values)
+        yield _nullable(name, "enum", f"{name} IN ({', '.join(map(sql_string, values))})")
     for option, bound in (column.logicalTypeOptions or {}).items():
         if option in _COMPARE:
-            yield _nullable(name, option, f"{name} {_COMPARE[option]} {_bound(column, bound)}", bound)
+            yield _nullable(name, option, f"{name} {_COMPARE[option]} {_bound(column, bound)}")
         elif option in _LENGTH:
-            yield _nullable(name, option, f"length({name}) {_LENGTH[option]} {bound}", bound)
+            yield _nullable(name, option, f"length({name}) {_LENGTH[option]} {bound}")
         elif option == "pattern":
-            yield _nullable(name, option, f"regexp_like({name}, {sql_string(str(bound))})", bound)
+            yield _nullable(name, option, f"regexp_like({name}, {sql_string(str(bound))})")
         elif option == "multipleOf":
-            yield _nullable(name, option, f"{name} % {bound} = 0", bound)
+            yield _nullable(name, option, f"{name} % {bound} = 0")
 
 
 def custom_row_rules(checks: list[DataQuality] | None, column: str | None = None) -> Iterator[RowRule]:
@@ -61,9 +61,9 @@ def custom_row_rules(checks: list[DataQuality] | None, column: str | None = None
             yield RowRule(str(check.name), f"({check.implementation})", column, _severity(check))
 
 
-def _nullable(column: str, check: str, condition: str, argument: object) -> RowRule:
+def _nullable(column: str, check: str, condition: str) -> RowRule:
     name = f"{column}_{_RULE_NAME.sub('_', check).lower()}"
-    return RowRule(name, f"({column} IS NULL OR {condition})", column, check=check, argument=argument)
+    return RowRule(name, f"({column} IS NULL OR {condition})", column, check=check)
 
 
 def _bound(column: SchemaProperty, bound: object) -> str:

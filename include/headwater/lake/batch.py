@@ -21,9 +21,8 @@ from headwater.lake.changes import AppendRange, InputExpired, appended_since
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import ACCEPTED_ROW, quoted
 from headwater.lake.snapshots import ancestry, input_properties, nearest_properties, properties_of, row_count
+from headwater.streaming.ledger import OFFSETS, TOPIC_ID
 
-OFFSETS = "headwater.offsets"
-TOPIC_ID = "headwater.topic-id"
 INPUT_OFFSETS_PREFIX = "headwater.input-offsets."
 """Summary key of silver: the bronze stream's topic id and next offsets at the snapshot that has been read."""
 

@@ -5,7 +5,7 @@ Compaction writes `replace` snapshots: the same rows in other files. They are ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -99,7 +99,18 @@ def changed_partitions(table: Table, since: int | None, column: str, branch: str
             if found is None:
                 return None
             ranges.add(found)
-    return ChangedDates(_joined(ranges))
+    return ChangedDates(joined(ranges))
+
+
+def joined(ranges: Iterable[DateRange]) -> tuple[DateRange, ...]:
+    """Sorted, with overlapping and touching ranges made one."""
+    found: list[DateRange] = []
+    for item in sorted(ranges, key=lambda r: (r.start, r.end)):
+        if found and item.start <= found[-1].end:
+            found[-1] = DateRange(found[-1].start, max(found[-1].end, item.end))
+        else:
+            found.append(item)
+    return tuple(found)
 
 
 def _after(table: Table, since: int | None, branch: str) -> list[Snapshot]:
@@ -166,14 +177,3 @@ def _as_date(value: Any, field_type: PrimitiveType) -> date:
     if isinstance(value, date):
         return value
     return EPOCH + timedelta(days=value if isinstance(field_type, DateType) else value // 86_400_000_000)
-
-
-def _joined(ranges: set[DateRange]) -> tuple[DateRange, ...]:
-    """Sorted, with overlapping and touching ranges made one."""
-    joined: list[DateRange] = []
-    for found in sorted(ranges, key=lambda r: (r.start, r.end)):
-        if joined and found.start <= joined[-1].end:
-            joined[-1] = DateRange(joined[-1].start, max(joined[-1].end, found.end))
-        else:
-            joined.append(found)
-    return tuple(joined)

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC
 from headwater.contracts.model import Column, Dataset, Kind, RowRule, Severity
+from headwater.contracts.quality import broken_rules
 from headwater.contracts.types import Primitive
 
 SPACE = r"' \t\r\n'"
@@ -125,10 +126,4 @@ def spark_type(column: Column) -> str:
 
 def _broken_rules(dataset: Dataset) -> str:
     """Names of the broken rules as an array. What a delete says of the row is its last value, long since judged."""
-    checks = [
-        f"CASE WHEN NOT coalesce(({rule.expression}), false) THEN '{rule.name}' END" for rule in error_rules(dataset)
-    ]
-    if not checks:
-        return "cast(array() AS array<string>)"
-    broken = f"array_compact(array({', '.join(checks)}))"
-    return f"if({IS_DELETED}, cast(array() AS array<string>), {broken})"
+    return f"if({IS_DELETED}, {broken_rules(())}, {broken_rules(error_rules(dataset))})"

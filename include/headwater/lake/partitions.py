@@ -5,13 +5,12 @@ Ranges are half-open and are widened to whole partitions, because a partition is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from headwater.contracts.model import PartitionField
 from headwater.errors import ContractError
-from headwater.lake.changes import DateRange
+from headwater.lake.changes import DateRange, joined
 
 FOREVER = date(9999, 12, 31)
 """End of a range that has none."""
@@ -67,17 +66,6 @@ NOTHING = Affected()
 def dates(start: date, end: date = FOREVER) -> Affected:
     """One range of dates, without an end where none is given."""
     return Affected(ranges=(DateRange(start, end),)) if start < end else NOTHING
-
-
-def joined(ranges: Iterable[DateRange]) -> tuple[DateRange, ...]:
-    """Sorted, with overlapping and touching ranges made one."""
-    found: list[DateRange] = []
-    for item in sorted(ranges, key=lambda r: (r.start, r.end)):
-        if found and item.start <= found[-1].end:
-            found[-1] = DateRange(found[-1].start, max(found[-1].end, item.end))
-        else:
-            found.append(item)
-    return tuple(found)
 
 
 def _condition(column: str, found: DateRange) -> str:

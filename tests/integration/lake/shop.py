@@ -182,7 +182,7 @@ def datasets(p: str) -> Iterable[Dataset]:
         partition_by=day,
         row_rules=(
             RowRule("sale_date_required", "sale_date IS NOT NULL", "sale_date", check="required"),
-            RowRule("amount_minimum", "(amount IS NULL OR amount >= 0)", "amount", check="minimum", argument=0),
+            RowRule("amount_minimum", "(amount IS NULL OR amount >= 0)", "amount", check="minimum"),
             RowRule("amount_usual", "amount < 1000", "amount", Severity.WARNING),
         ),
         table_rules=(

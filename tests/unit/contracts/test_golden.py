@@ -5,11 +5,9 @@ After a wanted change: `UPDATE_GOLDEN=1 pytest tests/unit/contracts/test_golden.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -40,17 +38,11 @@ def _clickhouse(dataset: Dataset) -> str:
 def _quality(dataset: Dataset) -> str:
     rows = [f"{r.name} [{r.severity}]: {r.expression}" for r in dataset.row_rules]
     tables = [f"{r.name} [{r.severity}] {_bounds(r)} {r.unit}: {quality.metric_query(r)}" for r in dataset.table_rules]
-    expected = [_expectation(e) for e in quality.expectations(dataset)]
-    return "\n".join(["-- row rules", *rows, "", "-- table rules", *tables, "", "-- expectations", *expected, ""])
+    return "\n".join(["-- row rules", *rows, "", "-- table rules", *tables, ""])
 
 
 def _bounds(rule: TableRule) -> str:
     return f"{rule.minimum} to {rule.maximum}{' exclusive' if rule.exclusive else ''}"
-
-
-def _expectation(expectation: Any) -> str:
-    configuration = expectation.configuration.to_json_dict()
-    return json.dumps({"type": configuration["type"], "meta": configuration["meta"], **configuration["kwargs"]})
 
 
 TARGETS: dict[str, tuple[str, Callable[[Dataset], str]]] = {

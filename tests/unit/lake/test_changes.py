@@ -14,7 +14,7 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import DateType, LongType, NestedField
 from tests.unit.lake.tables import new_catalog
 
-from headwater.lake.changes import ChangedDates, DateRange, _joined, _month, changed_partitions
+from headwater.lake.changes import ChangedDates, DateRange, _month, changed_partitions, joined
 
 SCHEMA = Schema(NestedField(1, "id", LongType()), NestedField(2, "day", DateType()))
 BY_DAY = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="day"))
@@ -69,7 +69,7 @@ def test_an_expired_beginning_means_everything(table: Table) -> None:
 def test_ranges_are_joined_where_they_touch() -> None:
     january, february = DateRange(date(2017, 1, 1), date(2017, 2, 1)), DateRange(date(2017, 2, 1), date(2017, 3, 1))
     may = DateRange(date(2017, 5, 1), date(2017, 6, 1))
-    assert _joined({may, february, january}) == (DateRange(date(2017, 1, 1), date(2017, 3, 1)), may)
+    assert joined({may, february, january}) == (DateRange(date(2017, 1, 1), date(2017, 3, 1)), may)
 
 
 @pytest.mark.parametrize(("months", "first"), [(0, date(1970, 1, 1)), (564, date(2017, 1, 1)), (-1, date(1969, 12, 1))])
