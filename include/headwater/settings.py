@@ -10,14 +10,22 @@ Ports default to `port_base` plus a fixed distance, so that a second stack needs
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, SecretStr, model_validator
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import DotEnvSettingsSource
+
+from headwater.errors import ConfigurationError
+
+PREFIX = "HEADWATER_"
+NO_SETTINGS = ("PROCESS", "PROCESS_OF", "SCREENSHOTS")
+"""Variables `HEADWATER_…` that are marks of the stack's processes, or for the tests (with `HEADWATER_TEST_*`)."""
 
 PORT_DISTANCE = {
     "kafka_port": 92,
@@ -43,7 +51,7 @@ def _default_project_dir() -> Path:
 class Settings(BaseSettings):
     """All settings; see the module docstring for where their values come from."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADWATER_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
     # --- places
     project_dir: Path = Field(default_factory=_default_project_dir, description="The checkout: contracts, DAGs, jobs")
@@ -219,7 +227,42 @@ def inherited_java_home() -> str:
     return os.environ.get("JAVA_HOME", "")
 
 
+class UnknownSetting(NamedTuple):
+    """A variable with the platform's prefix that no setting has: where it stands, and the setting nearest to it."""
+
+    name: str
+    place: str
+    meant: str
+
+
+def unknown_settings(settings: Settings) -> Iterator[UnknownSetting]:
+    """The misspelt settings of the process environment and of `.env`, which would otherwise pass in silence."""
+    known = [name.upper() for name in Settings.model_fields]
+    dotenv = settings.project_dir / ".env"
+    in_file = dotenv_values(dotenv) if dotenv.is_file() else {}
+    places: dict[str, Iterable[str]] = {"the environment": os.environ, str(dotenv): in_file}
+    for place, variables in places.items():
+        for variable in map(str.upper, variables):
+            name = variable.removeprefix(PREFIX)
+            if name != variable and name not in (*known, *NO_SETTINGS) and not name.startswith("TEST_"):
+                near = get_close_matches(name, known, 1, 0.7)
+                yield UnknownSetting(variable, place, f"{PREFIX}{near[0]}" if near else "")
+
+
 @cache
 def get_settings() -> Settings:
-    """The settings of this process, read once. Tests that change the environment call `get_settings.cache_clear()`."""
-    return Settings()
+    """The settings of this process, read once. Tests that change the environment call `get_settings.cache_clear()`.
+
+    Raises `ConfigurationError`, which names every value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(_fault(str(one["loc"][0]), one["input"], one["msg"]) for one in error.errors())
+    # Not `from error`: its text has the values of all settings, secrets too.
+    raise ConfigurationError(faults, where="settings", remedy="correct it; .env.example lists all settings")
+
+
+def _fault(name: str, value: object, message: str) -> str:
+    shown = "…" if Settings.model_fields[name].annotation is SecretStr else value
+    return f"{PREFIX}{name.upper()}={shown} cannot be used: {message[0].lower()}{message[1:]}"

@@ -15,7 +15,7 @@ from headwater.embedded import downloads, java, postgres, preflight, processes
 from headwater.embedded.secrets import secrets_file
 from headwater.embedded.services import SERVICES
 from headwater.errors import HeadwaterError
-from headwater.settings import Settings
+from headwater.settings import Settings, unknown_settings
 
 PYTHONS = ((3, 11), (3, 13))
 MEMORY_GB = 8
@@ -35,7 +35,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """All findings. Looks only: nothing is installed, fetched or started."""
     findings: list[Finding] = []
-    for check in (_python, _packages, _java, _disk, _memory, _downloads, _ports, _postgres, _secrets, _processes):
+    for check in CHECKS:
         try:
             findings += check(settings)
         except HeadwaterError as error:
@@ -57,6 +57,15 @@ def _packages(settings: Settings) -> Iterator[Finding]:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     text = f"missing: {', '.join(missing)}" if missing else "the extra `embedded` is installed"
     yield Finding("packages", "bad" if missing else "good", text, "`uv sync --all-extras`" if missing else "")
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    unknown = list(unknown_settings(settings))
+    for one in unknown:
+        remedy = f"did you mean {one.meant}?" if one.meant else "take it away; .env.example lists all settings"
+        yield Finding("settings", "note", f"{one.name} in {one.place} is no setting", remedy)
+    if not unknown:
+        yield Finding("settings", "good", "no unknown HEADWATER_… in the environment or .env")
 
 
 def _java(settings: Settings) -> Iterator[Finding]:
@@ -126,3 +135,18 @@ def _processes(settings: Settings) -> Iterator[Finding]:
     text = f"orphans of {', '.join(orphans)}" if orphans else f"{len(marked)} of this home, none orphaned"
     remedy = "`headwater up` or `headwater down` clears them away" if orphans else ""
     yield Finding("processes", "note" if orphans else "good", text, remedy)
+
+
+CHECKS = (
+    _python,
+    _packages,
+    _settings,
+    _java,
+    _disk,
+    _memory,
+    _downloads,
+    _ports,
+    _postgres,
+    _secrets,
+    _processes,
+)
