@@ -31,7 +31,6 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
-from sqlalchemy.exc import OperationalError
 
 from headwater.contracts import model
 from headwater.contracts.layers import (
@@ -203,9 +202,6 @@ def _explained(name: str) -> Iterator[None]:
     except CommitFailedException as error:
         what = "somebody else changed the table at the same time"
         raise RetryableError(what, where=f"lake.{name}", remedy="run it again") from error
-    except OperationalError as error:
-        remedy = "see `headwater status`, then `headwater up postgres`"
-        raise RetryableError("the Iceberg catalog does not answer", where=f"lake.{name}", remedy=remedy) from error
 
 
 def _create(catalog: Catalog, dataset: Dataset, name: str) -> None:

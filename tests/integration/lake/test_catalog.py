@@ -1,9 +1,12 @@
 """Spark and PyIceberg see one catalog."""
 
+import psycopg
 import pyarrow as pa
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from headwater.lake.catalog import get_catalog
+from headwater.lake.catalog import CatalogUnavailableError, get_catalog
 
 pytestmark = pytest.mark.integration
 
@@ -40,3 +43,28 @@ def test_times_are_in_utc(spark, namespace):
     spark.sql("select timestamp'2017-01-01 00:30:00' as t").writeTo(f"lake.{namespace}.times").create()
     (value,) = get_catalog().load_table(f"{namespace}.times").scan().to_arrow()["t"].to_pylist()
     assert value.isoformat() == "2017-01-01T00:30:00+00:00"
+
+
+END_CONNECTIONS = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'catalog' and pid <> pg_backend_pid()"
+)
+
+
+def end_connections(settings):
+    with psycopg.connect(settings.postgres_dsn("postgres"), autocommit=True) as connection:
+        assert connection.execute(END_CONNECTIONS).rowcount > 0
+
+
+def test_connections_that_were_ended_are_made_anew(stack):
+    catalog = get_catalog()
+    before = catalog.list_namespaces()
+    end_connections(stack)
+    assert catalog.list_namespaces() == before
+
+
+def test_a_connection_that_ends_in_the_middle_is_told(stack):
+    with Session(get_catalog().engine) as session:
+        session.execute(text("select 1"))
+        end_connections(stack)
+        with pytest.raises(CatalogUnavailableError, match="does not answer.*headwater up postgres"):
+            session.execute(text("select 1"))
