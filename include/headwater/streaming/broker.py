@@ -7,22 +7,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from headwater.errors import RetryableError, TerminalError
+from headwater.errors import RetryableError
 from headwater.kafka import client_config
 from headwater.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
+SEE_BROKER = "see `headwater status`; `headwater up kafka` starts the embedded one"
 
 
 class BrokerUnavailable(RetryableError):
     """The broker did not answer."""
 
 
-class TopicMissing(TerminalError):
-    """The broker has no such topic."""
+class TopicMissing(RetryableError):
+    """The broker has no such topic: a contract is there, and nobody has applied it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Broker:
     """Answers about topics. Raises `BrokerUnavailable` where there is no answer in time, `TopicMissing`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._admin = AdminClient({**client_config(settings, socket_timeout_ms=10_000), "log_level": 0})
 
     def topic_id(self, topic: str) -> str:
@@ -47,7 +48,7 @@ class Broker:
         return self._describe(topic)[0]
 
     def _describe(self, topic: str) -> tuple[str, list[int]]:
-        with _answered(topic):
+        with answered(topic):
             futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
             description = futures[topic].result()
         return str(description.topic_id), sorted(partition.id for partition in description.partitions)
@@ -65,40 +66,16 @@ class Broker:
 
     def _offsets(self, name: str, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
         asked = {TopicPartition(name, partition): spec for partition in partitions}
-        with _answered(name):
+        with answered(name):
             futures = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_SECONDS
             )
             return {place.partition: future.result().offset for place, future in futures.items()}
 
-    def first_record_at_or_after(self, topic: str, partition: int, offset: int) -> int | None:
-        """Offset of the first committed record from `offset` on; None where there is none up to the end."""
-        config = client_config(
-            self._settings,
-            group_id="headwater-gaps",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            enable_partition_eof=True,
-        )
-        consumer = Consumer({**config, "log_level": 0})
-        try:
-            consumer.assign([TopicPartition(topic, partition, offset)])
-            with _answered(topic):
-                message = consumer.poll(TIMEOUT_SECONDS)
-                if message is None:
-                    raise BrokerUnavailable("no record within 10 s", where=f"{topic}-{partition}@{offset}")
-                error = message.error()
-                if error is None:
-                    return message.offset()
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return None
-                raise KafkaException(error)
-        finally:
-            consumer.close()
-
 
 @contextmanager
-def _answered(topic: str) -> Iterator[None]:
+def answered(topic: str) -> Iterator[None]:
+    """Turn what the client raises into `BrokerUnavailable` or `TopicMissing`."""
     try:
         yield
     except KafkaException as error:
@@ -107,7 +84,7 @@ def _answered(topic: str) -> Iterator[None]:
             raise TopicMissing(
                 "the broker has no such topic", where=topic, remedy="`headwater contract apply` creates it"
             ) from error
-        raise BrokerUnavailable(f"the broker did not answer: {fault.str()}", where=topic) from error
+        raise BrokerUnavailable(f"the broker did not answer: {fault.str()}", where=topic, remedy=SEE_BROKER) from error
 
 
 def spark_kafka_options(settings: Settings) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pyiceberg.table import Table
 from headwater.errors import TerminalError
 from headwater.streaming.broker import Broker
 from headwater.streaming.ledger import Account, nearest_account
+from headwater.streaming.records import CommittedRecords
 
 
 class RowsMissing(TerminalError):
@@ -29,20 +30,28 @@ def settled(table: Table, written: Account, broker: Broker, topic: str) -> Accou
     Raises `RowsMissing` where the broker has a record at an offset that the snapshot's rows lack.
     """
     empty = dict(written.empty)
-    for partition, missing in missing_offsets(table, written).items():
-        for start, end in runs(missing):
-            found = broker.first_record_at_or_after(topic, partition, start)
-            if found is not None and found < end:
+    with CommittedRecords(broker.settings, topic) as records:
+        for partition, missing in missing_offsets(table, written).items():
+            if (found := _first_record(records, partition, missing)) is not None:
                 raise RowsMissing(
                     f"the topic has offset {found} of partition {partition}, snapshot {written.snapshot_id} has not",
                     where=f"{'.'.join(table.name())} ({topic})",
                     remedy="roll bronze back to the snapshot before it; the stream then reads these offsets again",
                 )
-        empty[partition] = empty.get(partition, 0) + len(missing)
+            empty[partition] = empty.get(partition, 0) + len(missing)
     corrected = replace(written, empty=empty, counts={})
     commit_account(table, corrected)
     committed = nearest_account(table.refresh())
     return corrected if committed is None else replace(committed, added=written.added)
+
+
+def _first_record(records: CommittedRecords, partition: int, missing: npt.NDArray[np.int64]) -> int | None:
+    """The first of these offsets at which the topic has a record."""
+    for start, end in runs(missing):
+        found = records.first_at_or_after(partition, start)
+        if found is not None and found < end:
+            return found
+    return None
 
 
 def commit_account(table: Table, account: Account) -> None:
