@@ -1,4 +1,4 @@
-"""`headwater query` and `headwater warehouse …`."""
+"""`headwater query`: ask the warehouse in SQL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headwater.console import console, folded, noun
+
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-app = typer.Typer(no_args_is_help=True)
+app = noun("Ask the warehouse.")
 
 MAX_ROWS = 1000
 
@@ -29,7 +31,7 @@ class OutputFormat(StrEnum):
 
 @app.callback()
 def _warehouse() -> None:
-    """Make, load and ask the warehouse."""
+    """Ask the warehouse."""
 
 
 @app.command()
@@ -67,7 +69,7 @@ def _column_names(client: Client, sql: str) -> tuple[str, ...]:
     return tuple(json.loads(header)) if header else ()
 
 
-def _print(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: OutputFormat) -> None:
+def _print(columns: tuple[str, ...], rows: Sequence[Sequence[Any]], output: OutputFormat) -> None:
     if output is OutputFormat.JSON:
         records = [dict(zip(columns, row, strict=True)) for row in rows]
         typer.echo(json.dumps(records, default=str, ensure_ascii=False, indent=2))
@@ -79,16 +81,15 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[Any]], output: Output
         _print_table(columns, rows)
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.console import Console
+def _print_table(columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns)
+    table = Table(*folded(columns))
     for index, column in enumerate(table.columns):
         numbers = all(isinstance(row[index], (int, float)) or row[index] is None for row in rows)
         column.justify = "right" if rows and numbers else "left"
     for row in rows:
         # Text, not markup: brackets in the data are data.
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    Console().print(table)
+    console().print(table)

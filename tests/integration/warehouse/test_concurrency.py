@@ -109,3 +109,23 @@ def test_one_session_is_for_one_query_at_a_time(endpoint: EndpointProcess) -> No
         seconds=10,
         what=lambda: "the session is never given back",
     )
+
+
+def test_a_cancelled_query_takes_no_other_along(endpoint: EndpointProcess) -> None:
+    """Readers' connections are used again, and queries are cancelled by their connection's mark."""
+
+    def quick(number: int) -> str:
+        return endpoint.ask(f"SELECT sum(number) + {number} FROM numbers(100000)", READER).text
+
+    def hang_up(number: int) -> None:
+        credentials = b64encode(":".join(READER).encode()).decode()
+        body = b"SELECT sum(number) FROM numbers(3000000)"
+        head = (
+            f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", endpoint.port)) as connection:
+            connection.sendall(head.encode() + body)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(quick, number) for number in range(100) if not pool.submit(hang_up, number).cancelled()]
+        assert [answer.result() for answer in answers] == [f"{4999950000 + number}\n" for number in range(100)]

@@ -271,3 +271,56 @@ def test_an_unknown_or_malformed_setting_is_refused(endpoint: EndpointProcess) -
     injected = endpoint.ask("SELECT 1", **{"max_threads = 1, readonly": "0"})
     assert injected.headers["x-clickhouse-exception-code"] == "115"
     assert endpoint.ask("SELECT 1", max_threads="1', readonly = '0").status_code != 200
+
+
+def test_settings_may_end_like_the_description_of_a_table(endpoint: EndpointProcess) -> None:
+    name = f"gold.h_{uuid.uuid4().hex[:8]}"
+    sql = f"CREATE TABLE {name} (a LowCardinality(UInt8)) ENGINE = MergeTree ORDER BY a"
+    assert endpoint.ask(sql).status_code >= 400
+    assert endpoint.ask(sql, allow_suspicious_low_cardinality_types="1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "types", ["Array(Nullable(String))", "DateTime64(3, 'UTC')", "Enum8('a' = 1)", "Decimal(9, 2)"]
+)
+def test_external_tables_of_every_kind_of_type(endpoint: EndpointProcess, types: str) -> None:
+    answer = httpx.post(
+        endpoint.url,
+        params={"query": "SELECT toTypeName(x) FROM e", "e_structure": f"`x` {types}, y UInt8"},
+        files={"e": b""},
+        auth=READER,
+    )
+    assert (answer.status_code, answer.text) == (200, ""), answer.text
+
+
+def test_a_form_that_is_none_is_told(endpoint: EndpointProcess) -> None:
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    answer = httpx.post(endpoint.url, content=b"--y\r\nnonsense", headers=head, auth=READER)
+    assert answer.status_code == 400
+    assert "x-clickhouse-exception-code" in answer.headers
+
+
+@pytest.mark.parametrize("name", ["CSV", "TabSeparated", "CSVWithNames"])
+def test_totals_follow_the_rows(endpoint: EndpointProcess, name: str) -> None:
+    sql = f"SELECT number % 2 AS k, count() FROM numbers(9) GROUP BY k WITH TOTALS ORDER BY k FORMAT {name}"
+    assert endpoint.ask(sql, READER).text.replace("\t", ",").splitlines()[-2:] == ["", "0,9"]
+
+
+def test_extremes_follow_the_rows(endpoint: EndpointProcess) -> None:
+    assert endpoint.ask("SELECT number FROM numbers(3) FORMAT TSV", READER, extremes="1").text == "0\n1\n2\n\n0\n2\n"
+
+
+def test_one_json_array_around_all_rows(endpoint: EndpointProcess) -> None:
+    sql = "SELECT number FROM numbers(150000) FORMAT JSONEachRow"
+    assert len(endpoint.ask(sql, READER, output_format_json_array_of_rows="1").json()) == 150000
+
+
+def test_readers_do_not_see_each_others_settings_or_parameters(endpoint: EndpointProcess) -> None:
+    zone = "SELECT timezoneOf(toDateTime(0)), getSetting('max_result_rows')"
+    for _ in range(3):
+        assert endpoint.ask(zone, READER, session_timezone="Asia/Tokyo", max_result_rows="7").text == "Asia/Tokyo\t7\n"
+        assert endpoint.ask(zone, READER).text in ("UTC\t1000000\n", "Etc/UTC\t1000000\n")
+        assert endpoint.ask("SELECT {secret:String}", READER, param_secret="mine").text == "mine\n"
+        assert endpoint.ask("SELECT {secret:String}", READER).status_code >= 400
+        assert endpoint.ask("USE live", READER).status_code == 200
+        assert endpoint.ask("SELECT currentDatabase()", READER).text == "default\n"

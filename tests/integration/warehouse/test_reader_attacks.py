@@ -187,6 +187,36 @@ HIDDEN = [
     "SELECT hasColumnInTable('hidden', 'wages', 's') AND throwIf(1)",
 ]
 
+STRUCTURES = [
+    "s String) ENGINE = Memory AS SELECT s FROM hidden.wages --",
+    "s String) ENGINE = Memory AS (SELECT s FROM hidden.wages",
+    "s String) AS SELECT s FROM hidden.wages /*",
+    "s String); DROP TABLE gold.sales SYNC; CREATE TEMPORARY TABLE other (s String",
+    "a String, s String DEFAULT file('{path}')",
+    "a String, s String MATERIALIZED file('{path}')",
+    "a String, s Enum8(file('{path}'))",
+    "s String -- comment",
+    "s AS file('{path}')",
+    "s String, INDEX i s TYPE minmax",
+]
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_structure_of_an_external_table_is_names_and_types(
+    endpoint: EndpointProcess, tables: None, secret_file: Path, structure: str
+) -> None:
+    for field in ({"e_structure": structure}, {"e_types": structure.partition(" ")[2]}):
+        described = {name: text.replace("{path}", str(secret_file)) for name, text in field.items()}
+        answer = httpx.post(
+            endpoint.url,
+            params={"query": "SELECT * FROM e", "e_format": "JSONEachRow"},
+            data=described,
+            files={"e": b'{"a": "1"}\n'},
+            auth=READER,
+        )
+        assert refused(answer), answer.text
+        assert endpoint.ask("SELECT count() FROM gold.sales").text == "2\n"
+
 
 @pytest.mark.parametrize("sql", WRITES + LIMITS + HIDDEN)
 def test_refused(endpoint: EndpointProcess, tables: None, sql: str) -> None:

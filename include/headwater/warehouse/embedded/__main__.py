@@ -84,6 +84,10 @@ class Server(uvicorn.Server):
 
 
 def _user(name: str, password: SecretStr, *, readonly: bool) -> User:
+    if not password.get_secret_value():
+        raise ConfigurationError(
+            f"the user {name} has no password", where="HEADWATER_CLICKHOUSE_*PASSWORD", remedy="set one, in .env or so"
+        )
     return User(name, password.get_secret_value(), readonly=readonly)
 
 

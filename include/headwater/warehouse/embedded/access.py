@@ -1,8 +1,8 @@
 """Who may do what: the endpoint's users, and the engine roles that hold them to it.
 
 chDB has one engine user and no CREATE USER, but it reads roles from a users file and honours `SET ROLE` on each
-connection. So the endpoint checks the password and the engine checks the grants: neither role is granted a source,
-which takes file(), url(), s3() and their kin from both. What needs no grant in the engine (the scalar function
+connection. So the endpoint checks the password and the engine checks the grants: no role is granted a source,
+which takes file(), url(), s3() and their kin from all. What needs no grant in the engine (the scalar function
 `file`, chDB's `python`) is refused by `statements.refuse_forbidden_functions`.
 """
 
@@ -21,6 +21,8 @@ from headwater.warehouse.embedded.errors import EndpointError
 
 WRITER_ROLE = "headwater_writer"
 READER_ROLE = "headwater_reader"
+EXTERNAL_ROLE = "headwater_external"
+"""Makes the temporary table for data that comes with a query, and may do nothing else, whoever asks."""
 
 WRITER_GRANTS = (
     "SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet, KILL QUERY, CHECK, TABLE ENGINE, "
@@ -109,11 +111,13 @@ def _users_xml(reader_databases: Sequence[str]) -> str:
   <roles>
     <{WRITER_ROLE}><grants><query>GRANT {WRITER_GRANTS}</query></grants></{WRITER_ROLE}>
     <{READER_ROLE}><grants>{reader}</grants></{READER_ROLE}>
+    <{EXTERNAL_ROLE}><grants><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></{EXTERNAL_ROLE}>
   </roles>
   <users>
     <default>
       <password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-      <grants><query>GRANT {WRITER_ROLE}</query><query>GRANT {READER_ROLE}</query></grants>
+      <grants><query>GRANT {WRITER_ROLE}</query><query>GRANT {READER_ROLE}</query>
+      <query>GRANT {EXTERNAL_ROLE}</query></grants>
     </default>
   </users>
   <profiles><default/></profiles>

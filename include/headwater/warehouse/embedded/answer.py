@@ -44,19 +44,20 @@ class Answer:
             return
         headers = self._headers("text/plain; charset=UTF-8")
         headers.append((b"x-clickhouse-exception-code", str(error.code).encode()))
+        body = error.body(self._engine.version).encode()
         if self._request is not None and self._request.blocks_out:
             # The JDBC driver decompresses an error as it does any other body.
             codec = compression.BlockEncoder()
-            await self._write(error.status, headers, codec.feed(error.body.encode()) + codec.finish())
+            await self._write(error.status, headers, codec.feed(body) + codec.finish())
             return
-        await self._write(error.status, headers, error.body.encode())
+        await self._write(error.status, headers, body)
 
     async def _error_in_stream(self, error: EndpointError) -> None:
         """ClickHouse's way since 25.11: the text between two markers with the tag of the header.
 
         The body is left without its end, so that the server closes the connection and every client notices.
         """
-        text = error.body.encode()
+        text = error.body(self._engine.version).encode()
         tag = self._tag.encode()
         block = b"\r\n__exception__\r\n" + tag + b"\r\n" + text
         block += f"{len(text)} ".encode() + tag + b"\r\n__exception__\r\n"

@@ -117,7 +117,7 @@ class Endpoint:
             with self._admit(request) as execution:
                 try:
                     if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                        await read_form(request, scope, receive)
+                        await read_form(request, scope, receive, self._limits.form_bytes)
                         body = _nothing()
                     else:
                         body = decoded_body(request, receive)
@@ -130,6 +130,9 @@ class Endpoint:
             await answer.error(error)
         except ClientDisconnect:
             log.info("query %s: the client hung up", answer.query_id)
+        except Exception as error:
+            log.exception("query %s", answer.query_id)
+            await answer.error(EndpointError("UNKNOWN_EXCEPTION", f"{type(error).__name__}; see the endpoint's log."))
 
     @contextlib.contextmanager
     def _admit(self, request: QueryRequest) -> Iterator[Execution]:

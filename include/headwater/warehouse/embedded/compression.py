@@ -20,7 +20,7 @@ from headwater.warehouse.embedded.errors import EndpointError
 
 HEADER = struct.Struct("<BII")
 CHECKSUM_BYTES = 16
-MAX_BLOCK_BYTES = 1 << 30
+MAX_BLOCK_BYTES = 1 << 27
 BLOCK_BYTES = 1 << 20
 LZ4, ZSTD, NONE = 0x82, 0x90, 0x02
 PREFERRED = ("zstd", "lz4", "gzip", "deflate")

@@ -6,8 +6,6 @@ import re
 
 from headwater.errors import TerminalError
 
-VERSION = "26.9.2.1"
-
 HTTP_STATUS = {
     400: """BAD_ARGUMENTS CANNOT_COMPILE_REGEXP CANNOT_PARSE_TEXT CANNOT_PARSE_ESCAPE_SEQUENCE SYNTAX_ERROR
         CANNOT_PARSE_QUOTED_STRING CANNOT_PARSE_DATE CANNOT_PARSE_DATETIME CANNOT_PARSE_NUMBER INCORRECT_DATA
@@ -40,6 +38,7 @@ CODES = {
     "CANNOT_DECOMPRESS": 271,
     "CHECKSUM_DOESNT_MATCH": 40,
     "READONLY": 164,
+    "UNKNOWN_FORMAT": 73,
     "UNKNOWN_SETTING": 115,
     "QUERY_IS_TOO_LARGE": 229,
     "TOO_MANY_SIMULTANEOUS_QUERIES": 202,
@@ -76,10 +75,9 @@ class EndpointError(TerminalError):
         """The HTTP status ClickHouse answers this error with."""
         return STATUS_BY_NAME.get(self.name, 500)
 
-    @property
-    def body(self) -> str:
+    def body(self, version: str) -> str:
         """The text of the answer, as clients parse it: `Code: N. DB::Exception: … (NAME) (version …)`."""
-        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {VERSION} (embedded))\n"
+        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (embedded))\n"
 
 
 def from_engine(error: BaseException) -> EndpointError:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Hashable, Iterator
 
 from headwater.warehouse.embedded import formats, limits, statements
-from headwater.warehouse.embedded.access import WRITER_ROLE
+from headwater.warehouse.embedded.access import EXTERNAL_ROLE, WRITER_ROLE
 from headwater.warehouse.embedded.engine import Engine, EngineConnection, Insert, Progress
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.request import QueryRequest
@@ -17,6 +17,7 @@ from headwater.warehouse.embedded.sessions import Session, Sessions
 
 _STREAMED = frozenset({"SELECT", "WITH", "FROM"})
 _USE = re.compile(r"\s*USE\s+(?:DATABASE\s+)?(`(?:[^`\\]|\\.)+`|\"(?:[^\"\\]|\\.)+\"|\w+)\s*;?\s*", re.I)
+_WHOLE = ("extremes", "output_format_json_array_of_rows")
 _DEFAULTS = {"implicit_select": "0", "async_insert": "0"}
 """chDB reads a bare word as SELECT; asynchronous inserts would answer before the rows are in a part."""
 
@@ -108,7 +109,9 @@ class Execution:
         self._connection = self._engine.connect()
         if session is not None and not self._request.user.readonly:
             session.connection = self._connection
-            self._connection.set_up(_DEFAULTS, role=WRITER_ROLE, database=self._request.database or "default")
+            memory = {"max_memory_usage": str(self._caps.query_memory)}
+            defaults = {**_DEFAULTS, **memory}
+            self._connection.set_up(defaults, role=WRITER_ROLE, database=self._request.database or "default")
         return self._connection
 
     def _judge(self, connection: EngineConnection, sql: str, *, data_follows: bool) -> None:
@@ -138,7 +141,9 @@ class Execution:
 
     def _create_external_tables(self, connection: EngineConnection) -> None:
         if self._request.external:
-            connection.set_up({}, role=WRITER_ROLE, database=None)
+            # Before the reader's own set-up: under readonly=1 there would be no table to fill.
+            memory = {"max_memory_usage": str(self._caps.query_memory)}
+            connection.set_up(memory, role=EXTERNAL_ROLE, database=None)
         for table in self._request.external:
             connection.create_external_table(table.name, table.structure, table.format, table.data)
             self._restore.append(f"DROP TEMPORARY TABLE IF EXISTS {statements.quote_name(table.name)}")
@@ -180,7 +185,7 @@ class Execution:
             connection.run(sql)
             self._session.database = re.sub(r"\\(.)", r"\1", match.group(1).strip('`"'))
             return
-        joiner = formats.joiner(self.format)
+        joiner = None if self._ends_with_more_than_rows(sql) else formats.joiner(self.format)
         first = next(statements.tokens(sql), None)
         if joiner is None or first is None or not (first.upper in _STREAMED or first.text == "("):
             data, self.progress = connection.run(sql, self.format, self._request.parameters)
@@ -195,6 +200,12 @@ class Execution:
             yield data
         # Nothing else leaves a connection as it was: USE moves it, parameters stay on it, a broken query may linger.
         self._reusable = self._key is not None and not self._request.parameters
+
+    def _ends_with_more_than_rows(self, sql: str) -> bool:
+        """Totals, extremes and one JSON array around all rows belong to a whole answer; streamed they would be lost."""
+        text = sql.lower()
+        asked = any(self._request.settings.get(name, "0") not in ("0", "false") for name in _WHOLE)
+        return asked or any(name in text for name in _WHOLE) or re.search(r"\btotals\b", text) is not None
 
     def insert(self, head: str, input_format: str) -> Insert:
         """Begin an INSERT whose data the caller appends."""

@@ -58,6 +58,7 @@ class Limits:
     short_queries: int = 4
     worker_threads: int = 64
     statement_bytes: int = 16 * 1024**2
+    form_bytes: int = 256 * 1024**2
 
     def reader_caps(self) -> dict[str, str]:
         """The caps as engine settings."""

@@ -10,34 +10,25 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from headwater.warehouse.embedded import compression
 from headwater.warehouse.embedded.access import User, Users
 from headwater.warehouse.embedded.errors import EndpointError
+from headwater.warehouse.embedded.external import SUFFIXES, ExternalTable, external_table
 from headwater.warehouse.embedded.limits import TRANSPORT_PARAMS
-from headwater.warehouse.embedded.statements import quote_name
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+PIECE_BYTES = 8192
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_EXTERNAL_SUFFIXES = ("_structure", "_types", "_format")
 
 
 class ClientDisconnect(Exception):
     """The client hung up before its request was whole."""
-
-
-@dataclass(frozen=True)
-class ExternalTable:
-    """A table the client sends along: its columns in ClickHouse's words, its format, its bytes."""
-
-    name: str
-    structure: str
-    format: str
-    data: bytes
 
 
 @dataclass
@@ -94,46 +85,56 @@ def read_head(scope: Scope, users: Users) -> QueryRequest:
         settings={},
         parameters={},
     )
-    _sort_params(request, params, external=False)
+    _sort_params(request, params)
     return request
 
 
-def _sort_params(request: QueryRequest, params: Mapping[str, str], *, external: bool) -> None:
+def _sort_params(request: QueryRequest, params: Mapping[str, str]) -> None:
     """Query parameters and settings out of the URL, or out of a form."""
-    tables = {name for name in params if external and name.endswith(_EXTERNAL_SUFFIXES)}
     for name, value in params.items():
         if name.startswith("param_"):
             request.parameters[name[6:]] = value
-        elif name not in TRANSPORT_PARAMS and name not in tables and not name.endswith(("_structure", "_types")):
+        elif name not in TRANSPORT_PARAMS:
             if not _NAME.fullmatch(name):
                 raise EndpointError("UNKNOWN_SETTING", f"Unknown setting '{name}'.")
             request.settings[name] = value
 
 
-async def read_form(request: QueryRequest, scope: Scope, receive: Receive) -> None:
-    """A multipart body: external tables as files; `query` and `param_*` may come as fields."""
-    async with Request(scope, receive).form(max_part_size=16 * 1024**2) as form:
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        uploads = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
-        options = {**request.params, **fields}
-        request.url_query += fields.pop("query", "")
-        _sort_params(request, fields, external=True)
-        for name, upload in uploads.items():
-            request.external.append(_external_table(name, options, await upload.read()))
-            request.settings.pop(f"{name}_format", None)
+async def read_form(request: QueryRequest, scope: Scope, receive: Receive, most_bytes: int) -> None:
+    """A multipart body: external tables as files; `query` and `param_*` may come as fields.
+
+    Raises QUERY_IS_TOO_LARGE for a body of more than `most_bytes`, BAD_ARGUMENTS for one that is no form.
+    """
+    limited = _limited(receive, most_bytes)
+    try:
+        async with Request(scope, limited).form(max_part_size=16 * 1024**2) as form:
+            fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+            uploads = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
+            options = {**request.params, **fields}
+            request.url_query += fields.pop("query", "")
+            described = {f"{name}{suffix}" for name in uploads for suffix in SUFFIXES}
+            _sort_params(request, {name: value for name, value in fields.items() if name not in described})
+            for name, upload in uploads.items():
+                request.external.append(external_table(name, options, await upload.read()))
+            for name in described:
+                request.settings.pop(name, None)
+    except MultiPartException as error:
+        raise EndpointError("BAD_ARGUMENTS", f"The form cannot be read: {error.message}.") from error
 
 
-def _external_table(name: str, options: Mapping[str, str], data: bytes) -> ExternalTable:
-    structure = options.get(f"{name}_structure", "")
-    if not structure and (types := options.get(f"{name}_types", "")):
-        structure = ", ".join(f"_{number} {kind.strip()}" for number, kind in enumerate(types.split(","), 1))
-    if not structure:
-        raise EndpointError(
-            "BAD_ARGUMENTS",
-            f"Neither structure nor types have not been provided for external table {quote_name(name)}. "
-            "Use fields _structure or _types to do so.",
-        )
-    return ExternalTable(name, structure, options.get(f"{name}_format", "TabSeparated"), data)
+def _limited(receive: Receive, most_bytes: int) -> Receive:
+    """The same messages, as long as their bodies together are no longer than this."""
+    left = most_bytes
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise EndpointError("QUERY_IS_TOO_LARGE", f"The form is too large. Maximum: {most_bytes} bytes.")
+        return message
+
+    return counted
 
 
 async def raw_body(receive: Receive) -> AsyncIterator[bytes]:
@@ -154,7 +155,9 @@ async def decoded_body(request: QueryRequest, receive: Receive) -> AsyncIterator
         request.headers.get("content-encoding", ""), native=request.params.get("decompress", "0") in ("1", "true")
     )
     async for chunk in raw_body(receive):
-        if data := codec.feed(chunk):
-            yield data
+        # In small pieces, since a few kilobytes may blow up to hundreds of megabytes before anybody looks at limits.
+        for begin in range(0, len(chunk), step := len(chunk) if isinstance(codec, compression.Plain) else PIECE_BYTES):
+            if data := codec.feed(chunk[begin : begin + step]):
+                yield data
     if data := codec.finish():
         yield data
