@@ -39,7 +39,6 @@ COMMANDS = {
     "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
-    "warehouse": Entry("headwater.warehouse.commands", "Make and load the warehouse's tables."),
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from headwater.console import Json, noun, say
 from headwater.contracts import deploy
 from headwater.contracts.deploy import Change, Target
 from headwater.contracts.graph import model_inputs, model_path, pipeline_graph, render_graph
@@ -18,10 +18,9 @@ from headwater.contracts.releases import next_release, release
 from headwater.errors import ContractError
 from headwater.settings import Settings, get_settings
 
-app = typer.Typer(no_args_is_help=True, help="Check, plan, apply and generate from the contracts.")
+app = noun("Check, plan, apply and generate from the contracts.")
 
 Names = Annotated[list[str] | None, typer.Argument(help="Datasets; all where none is named.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Targets = Annotated[list[Target] | None, typer.Option("--target", help="Only this target (repeatable).")]
 
 
@@ -30,15 +29,17 @@ def check(names: Names = None, as_json: Json = False) -> None:
     """Judge all contracts, their released schemas and what was generated; exit 1 where something is wrong."""
     settings = get_settings()
     errors = _faults(settings, names)
-    if as_json:
-        typer.echo(json.dumps({"errors": [_error_json(e) for e in errors]}))
-    for error in errors if not as_json else ():
-        typer.secho("error: ", fg="red", nl=False, err=True)
-        typer.echo(str(error), err=True)
+
+    def tell() -> None:
+        for error in errors:
+            typer.secho("error: ", fg="red", nl=False, err=True)
+            typer.echo(str(error), err=True)
+        if not errors:
+            typer.echo(f"{len(_chosen(names))} contracts are in order")
+
+    say(as_json, {"errors": [_error_json(e) for e in errors]}, tell)
     if errors:
         raise typer.Exit(1)
-    if not as_json:
-        typer.echo(f"{len(_chosen(names))} contracts are in order")
 
 
 def _faults(settings: Settings, names: list[str] | None) -> list[ContractError]:
@@ -102,13 +103,8 @@ def generate(names: Names = None, as_json: Json = False) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             written.append(str(path))
-    if as_json:
-        typer.echo(json.dumps({"written": written}))
-        return
-    for name in written:
-        typer.echo(f"written {name}")
-    if not written:
-        typer.echo("nothing to write: all is as the contracts say")
+    lines = [f"written {name}" for name in written] or ["nothing to write: all is as the contracts say"]
+    say(as_json, {"written": written}, "\n".join(lines))
 
 
 def _generated(settings: Settings) -> dict[Path, str]:
@@ -126,7 +122,8 @@ def _text_of(path: Path) -> str | None:
 def plan(names: Names = None, target: Targets = None, as_json: Json = False) -> None:
     """Say what `apply` would change; it changes nothing."""
     changes = deploy.plan(get_settings(), _chosen(names), target or tuple(Target))
-    _print(changes, as_json, "would change", "nothing to change")
+    lines = [_line(change) for change in changes]
+    say(as_json, _changes_json(changes), "\n".join([*lines, _total(changes, "would change")]))
 
 
 @app.command()
@@ -144,10 +141,7 @@ def apply(
         changes.append(change)
         if not as_json:
             typer.echo(_line(change))
-    if as_json:
-        _print(changes, as_json, "changed", "")
-    else:
-        typer.echo(f"{len(changes)} changed" if changes else "nothing to change")
+    say(as_json, _changes_json(changes), _total(changes, "changed"))
 
 
 def _chosen(names: list[str] | None) -> list[Dataset]:
@@ -155,13 +149,12 @@ def _chosen(names: list[str] | None) -> list[Dataset]:
     return [contracts.get(n) for n in names] if names else [d for _, d in sorted(contracts.datasets.items())]
 
 
-def _print(changes: list[Change], as_json: bool, verb: str, nothing: str) -> None:
-    if as_json:
-        typer.echo(json.dumps({"changes": [c.as_json() for c in changes]}))
-        return
-    for change in changes:
-        typer.echo(_line(change))
-    typer.echo(f"{len(changes)} {verb}" if changes else nothing)
+def _changes_json(changes: list[Change]) -> dict[str, Any]:
+    return {"changes": [c.as_json() for c in changes]}
+
+
+def _total(changes: list[Change], verb: str) -> str:
+    return f"{len(changes)} {verb}" if changes else "nothing to change"
 
 
 def _line(change: Change) -> str:

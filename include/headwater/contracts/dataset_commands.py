@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from headwater.console import Json, console, noun, say, table
 from headwater.contracts.footprint import footprint
 from headwater.contracts.layers import bronze_columns, silver_columns, table_names
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Column, Dataset, Kind
 from headwater.settings import get_settings
 
-app = typer.Typer(no_args_is_help=True, help="List datasets, and show what each became.")
+app = noun("List datasets, and show what each became.")
 
 Name = Annotated[str, typer.Argument(help="Name of the dataset.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_datasets(as_json: Json = False) -> None:
     """All datasets, by domain and kind."""
     datasets = sorted(load_contracts().datasets.values(), key=lambda d: (d.domain, list(Kind).index(d.kind), d.name))
-    if as_json:
-        typer.echo(json.dumps([_summary(d) for d in datasets]))
-        return
+    say(as_json, [_summary(d) for d in datasets], lambda: _print_list(datasets))
+
+
+def _print_list(datasets: list[Dataset]) -> None:
+    """One line each; on a terminal it is cut to its width, since a description may be long."""
     name, kind, domain = (max(len(str(getattr(d, part))) for d in datasets) for part in ("name", "kind", "domain"))
     for d in datasets:
         line = f"{d.name:<{name}}  {d.kind:<{kind}}  {d.domain:<{domain}}  {d.description}"
-        typer.echo(shorten(line, get_terminal_size().columns))
+        typer.echo(shorten(line, get_terminal_size().columns) if sys.stdout.isatty() else line)
 
 
 def shorten(line: str, width: int) -> str:
@@ -44,37 +44,29 @@ def shorten(line: str, width: int) -> str:
 def show(name: Name, as_json: Json = False) -> None:
     """One dataset: owner, key, columns per layer, rules, service levels."""
     dataset = load_contracts().get(name)
-    if as_json:
-        typer.echo(json.dumps(_details(dataset)))
-        return
-    console = _console()
-    console.print(f"[bold]{dataset.name}[/bold] ({dataset.kind}, {dataset.domain}, {dataset.version})")
-    console.print(dataset.description)
-    console.print(f"owner {dataset.owner}; key {', '.join(dataset.primary_key)}; {_levels(dataset)}\n")
-    table = Table("column", "type", "", "class", "description", box=None, pad_edge=False)
+    say(as_json, _details(dataset), lambda: _print_details(dataset))
+
+
+def _print_details(dataset: Dataset) -> None:
+    out = console()
+    out.print(f"[bold]{dataset.name}[/bold] ({dataset.kind}, {dataset.domain}, {dataset.version})")
+    out.print(dataset.description)
+    out.print(f"owner {dataset.owner}; key {', '.join(dataset.primary_key)}; {_levels(dataset)}\n")
+    columns = table("column", "type", "", "class", "description")
     for c in dataset.columns:
         marks = [m for m, on in (("key", c.primary_key), ("required", c.required), ("derived", c.derived)) if on]
-        table.add_row(c.name, str(c.type), ", ".join(marks), c.classification, c.description)
-    console.print(table)
+        columns.add_row(c.name, str(c.type), ", ".join(marks), c.classification, c.description)
+    out.print(columns)
     rules = f"{len(dataset.row_rules)} row rules, {len(dataset.table_rules)} table rules"
-    console.print(f"\n{rules}; `headwater dataset where {dataset.name}` lists them")
+    out.print(f"\n{rules}; `headwater dataset where {dataset.name}` lists them")
 
 
 @app.command()
 def where(name: Name, as_json: Json = False) -> None:
     """Everything the dataset became: topic, subject, tables, checks, DAG and tasks, warehouse table, tests."""
     found = footprint(get_settings(), load_contracts().get(name))
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    for aspect, names in found.items():
-        typer.echo(f"{aspect:<12} {names[0]}")
-        for more in names[1:]:
-            typer.echo(f"{'':<12} {more}")
-
-
-def _console() -> Console:
-    return Console(soft_wrap=True, highlight=False)
+    lines = [f"{'' if i else aspect:<12} {name}" for aspect, names in found.items() for i, name in enumerate(names)]
+    say(as_json, found, "\n".join(lines))
 
 
 def _levels(dataset: Dataset) -> str:

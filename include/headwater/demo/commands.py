@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from headwater.console import noun
 from headwater.demo.screen import show_report
 from headwater.demo.steps import Steps, start_platform
 from headwater.settings import get_settings
@@ -16,7 +17,7 @@ from headwater.settings import get_settings
 LOG_WIDTH = 120
 """Characters of a line where the output is no terminal: the report's tables fit."""
 
-app = typer.Typer(help="The demo.", no_args_is_help=True)
+app = noun("The demo.")
 
 
 @app.command()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from headwater.console import Json, console, noun, say, table
 from headwater.embedded import processes, stack
 from headwater.embedded.services import SERVICES
 from headwater.embedded.status import ProcessStatus, ServiceStatus
@@ -22,22 +22,31 @@ from headwater.embedded.status import status as look
 from headwater.errors import ConfigurationError
 from headwater.settings import get_settings
 
-app = typer.Typer(help="The embedded stack.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from headwater.embedded.doctor import Finding
+
+app = noun("The embedded stack.")
 COLOURS = {"healthy": "green", "good": "green", "mute": "yellow", "note": "yellow", "stopped": "red", "bad": "red"}
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable")]
 
 
-def _report(name: str, text: str) -> None:
-    typer.echo(f"{name:<11} {text}")
+def _reporter(as_json: bool) -> stack.Report:
+    """Prints what happens with each service; beside the result where that is JSON."""
+    return lambda name, text: typer.echo(f"{name:<11} {text}", err=as_json)
 
 
 @app.command()
-def up(services: Annotated[list[str] | None, typer.Argument(help="Only these, and what they need")] = None) -> None:
+def up(
+    services: Annotated[list[str] | None, typer.Argument(help="Only these, and what they need")] = None,
+    as_json: Json = False,
+) -> None:
     """Start (or repair) the embedded stack, and wait until it serves."""
     begin = time.monotonic()
+    report = _reporter(as_json)
     with ExitStack() as bars:
-        stack.up(services or [], _report, _fetching(bars))
-    _report("stack", f"up after {time.monotonic() - begin:.0f} s; see `headwater status`")
+        running = stack.up(services or [], report, _fetching(bars))
+    seconds = time.monotonic() - begin
+    facts = {"services": [service.name for service in running], "seconds": round(seconds, 1)}
+    say(as_json, facts, lambda: report("stack", f"up after {seconds:.0f} s; see `headwater status`"))
 
 
 def _fetching(bars: ExitStack) -> Callable[[int, int], None]:
@@ -58,11 +67,16 @@ def _fetching(bars: ExitStack) -> Callable[[int, int], None]:
 
 @app.command()
 def down(
-    wipe: Annotated[bool, typer.Option(help="Forget all data and generated passwords too; downloads stay")] = False,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Forget data and generated passwords too; downloads stay")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Stop everything that belongs to the embedded stack."""
-    stack.down(_report, wipe)
-    _report("stack", f"nothing of {get_settings().home} runs")
+    report = _reporter(as_json)
+    stack.down(report, wipe)
+    home = str(get_settings().home)
+    say(as_json, {"home": home, "wiped": wipe}, lambda: report("stack", f"nothing of {home} runs"))
 
 
 @app.command()
@@ -72,26 +86,23 @@ def status(
 ) -> None:
     """What runs, where, and how much memory it takes. Exit code 1 when something does not serve."""
     found = look(get_settings(), services or [])
-    if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found], indent=2))
-    else:
-        Console().print(_status_table(found))
+    say(as_json, [one.as_json() for one in found], lambda: console().print(_status_table(found)))
     if not all(one.good for one in found):
         raise typer.Exit(1)
 
 
 def _status_table(found: list[ServiceStatus]) -> Table:
     """A row for each service, and below it one for each process where there are several."""
-    table = Table("service", "state", "pid", "up", "memory", "address", box=None, pad_edge=False)
+    rows = table("service", "state", "pid", "up", "memory", "address")
     for one in found:
         several = len(one.processes) > 1
         first = one.processes[0] if one.processes and not several else None
-        table.add_row(one.name, _coloured(one.state), *_figures(first, one.resident_bytes), one.address)
+        rows.add_row(one.name, _coloured(one.state), *_figures(first, one.resident_bytes), one.address)
         for process in one.processes if several else []:
             name = f"  {process.name.removeprefix(f'{one.name}-')}"
-            table.add_row(name, _coloured(process.state), *_figures(process, process.resident_bytes), "")
-    table.add_row("all", "", "", "", _megabytes(sum(one.resident_bytes for one in found)), "")
-    return table
+            rows.add_row(name, _coloured(process.state), *_figures(process, process.resident_bytes), "")
+    rows.add_row("all", "", "", "", _megabytes(sum(one.resident_bytes for one in found)), "")
+    return rows
 
 
 def _figures(process: ProcessStatus | None, resident_bytes: int) -> tuple[str, str, str]:
@@ -158,12 +169,13 @@ def doctor(as_json: Json = False) -> None:
     from headwater.embedded.doctor import examine
 
     findings = examine(get_settings())
-    if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        table = Table("check", "state", "finding", "remedy", box=None, pad_edge=False)
-        for finding in findings:
-            table.add_row(finding.check, _coloured(finding.state), finding.text, finding.remedy)
-        Console().print(table)
+    say(as_json, [asdict(finding) for finding in findings], lambda: console().print(_findings_table(findings)))
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+def _findings_table(findings: list[Finding]) -> Table:
+    rows = table("check", "state", "finding", "remedy")
+    for finding in findings:
+        rows.add_row(finding.check, _coloured(finding.state), finding.text, finding.remedy)
+    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,20 +12,25 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-app = typer.Typer(
-    help="Load the source systems and replay their events. Repeated, a command does only what is missing.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+from headwater.console import Json, noun, say
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object")]
+app = noun("Load the source systems and replay their events. Repeated, a command does only what is missing.")
+
 DAY_OPTIONS: dict[str, Any] = {"formats": ["%Y-%m-%d"], "metavar": "DATE"}
+REPLAY_EXAMPLES = """Examples:
+
+headwater source replay transactions --limit 50000
+
+headwater source replay transactions --from 2017-06-01 --to 2017-07-01
+
+headwater source replay transactions --speed 3600
+"""
 
 
 @app.command()
 def load(
     reset: Annotated[bool, typer.Option(help="Empty the tables first; undoes `source change`")] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Make the tables of the source Postgres (schema retail) and fill them from the package's files.
 
@@ -35,11 +39,11 @@ def load(
     from headwater.sources import postgres
 
     added = postgres.load(reset=reset)
-    _print(as_json, {"added": added}, [f"{name:<20} {rows:>8,} rows added" for name, rows in added.items()])
+    _say(as_json, {"added": added}, [f"{name:<20} {rows:>8,} rows added" for name, rows in added.items()])
 
 
 @app.command()
-def change(as_json: AsJson = False) -> None:
+def change(as_json: Json = False) -> None:
     """Apply dated changes to the source: 40 households move income band, 25 products change category.
 
     They give silver a history: see `valid_from` and `valid_to` in silver.households and silver.products.
@@ -47,10 +51,10 @@ def change(as_json: AsJson = False) -> None:
     from headwater.sources.changes import apply_changes
 
     changed = apply_changes()
-    _print(as_json, {"changed": changed}, [f"{name:<20} {rows:>8,} rows changed" for name, rows in changed.items()])
+    _say(as_json, {"changed": changed}, [f"{name:<20} {rows:>8,} rows changed" for name, rows in changed.items()])
 
 
-@app.command()
+@app.command(epilog=REPLAY_EXAMPLES)
 def replay(
     dataset: Annotated[str, typer.Argument(help="transactions or coupon_redemptions")],
     rate: Annotated[float | None, typer.Option(min=0.001, help="Records per second")] = None,
@@ -61,18 +65,12 @@ def replay(
     end: Annotated[datetime | None, typer.Option("--to", help="Day to stop before (UTC)", **DAY_OPTIONS)] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many of the selected events")] = None,
     restart: Annotated[bool, typer.Option(help="Send what the topic holds once more (same event ids)")] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    r"""Send a file of the package as events: Avro, keyed by household, idempotent producer, acks=all.
+    """Send a file of the package as events: Avro, keyed by household, idempotent producer, acks=all.
 
     As fast as it can, unless --rate or --speed say otherwise. What the topic holds already is not sent again, so a
     replay that was interrupted (also by kill -9) goes on where it stopped, and a finished one sends nothing.
-
-    \b
-    Examples:
-      headwater source replay transactions --limit 50000
-      headwater source replay transactions --from 2017-06-01 --to 2017-07-01
-      headwater source replay transactions --speed 3600
     """
     from headwater.sources.pace import FullSpeed, Rate, Speed
     from headwater.sources.replay import Replay, Selection
@@ -83,7 +81,7 @@ def replay(
     plan = Replay(dataset, Selection(_day(start), _day(end), limit), restart=restart)
     with _bar(f"{dataset} → {plan.topic}", plan.remaining) as advance:
         result = plan.run(pace, advance)
-    _print(
+    _say(
         as_json,
         result.as_dict(),
         [
@@ -97,7 +95,7 @@ def replay(
 def drop(
     files: Annotated[int, typer.Option(min=1, max=53, help="Into about how many files of whole weeks")] = 4,
     weeks: Annotated[str, typer.Option(metavar="FIRST-LAST", help="Only these weeks, 1 to 53")] = "1-53",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Drop the promotions (20.9 million rows) as Parquet files into the landing folder.
 
@@ -109,7 +107,7 @@ def drop(
     if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= promotions.WEEKS):
         raise typer.BadParameter("weeks are FIRST-LAST within 1-53, e.g. 1-8", param_hint="--weeks")
     dropped = promotions.drop(files, (int(first), int(last)))
-    _print(
+    _say(
         as_json,
         {"files": [asdict(file) for file in dropped]},
         [f"{'written' if f.written else 'there':<8} {f.rows:>10,} rows  {f.path}" for f in dropped],
@@ -117,7 +115,7 @@ def drop(
 
 
 @app.command("break")
-def send_broken(as_json: AsJson = False) -> None:
+def send_broken(as_json: Json = False) -> None:
     """Send a handful of records to the transactions topic that are broken on purpose.
 
     Wrong magic byte, cut-off Avro, an unknown schema id, an empty value, 1 MiB of garbage, a negative quantity, a date
@@ -127,7 +125,7 @@ def send_broken(as_json: AsJson = False) -> None:
     from headwater.sources import broken
 
     records = broken.send_broken()
-    _print(
+    _say(
         as_json,
         {
             "records": [
@@ -152,5 +150,5 @@ def _bar(text: str, total: int) -> Iterator[Any]:
         yield lambda done: progress.update(task, completed=done)
 
 
-def _print(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
-    typer.echo(json.dumps(result, default=str) if as_json else "\n".join(lines))
+def _say(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
+    say(as_json, result, "\n".join(lines))
