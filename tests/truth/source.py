@@ -22,7 +22,6 @@ from headwater.sources.changes import planned_changes
 
 BEGINNING = datetime(1900, 1, 1)
 END = datetime(2299, 12, 31)
-UNKNOWN_KEY = "0" * 32
 
 PRODUCT = ("manufacturer_id", "department", "brand", "product_category", "product_type", "package_size")
 HOUSEHOLD = (

@@ -83,10 +83,6 @@ class RegistryClient:
             self._call("POST", f"/subjects/{subject}", {"schema": json.dumps(schema)}, f"subject {subject}")["id"]
         )
 
-    def schema_by_id(self, schema_id: int) -> Any:
-        """The schema of that id. Raises `SchemaNotFoundError`."""
-        return json.loads(self._call("GET", f"/schemas/ids/{schema_id}", None, f"schema id {schema_id}")["schema"])
-
     def versions(self, subject: str) -> list[int]:
         """Version numbers of a subject, in order; empty for a subject that is not there."""
         try:

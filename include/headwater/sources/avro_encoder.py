@@ -56,11 +56,6 @@ class AvroEncoder:
         self._fields = [_field(f["name"], f["type"]) for f in schema["fields"]]
         self._header = np.frombuffer(confluent_header(schema_id), dtype=np.uint8)
 
-    @property
-    def field_names(self) -> list[str]:
-        """The columns that a batch must have."""
-        return [f.name for f in self._fields]
-
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """The records of a batch, one framed value per row. Columns are taken by name.
 

@@ -125,11 +125,11 @@ def test_the_registry_itself_refuses_an_incompatible_producer(write: Write) -> N
     dataset = load_dataset(name)
     with RegistryClient(get_settings()) as registry:
         (schema_id, schema), *_ = registry.ids(dataset.subject).items()
-        assert registry.schema_by_id(schema_id) == schema
+        assert registry.lookup(dataset.subject, schema) == schema_id
         assert registry.register(dataset.subject, schema) == schema_id
         broken = {**schema, "fields": [*schema["fields"], {"name": "must", "type": "long"}]}
         with pytest.raises(IncompatibleSchemaError):
             registry.register(dataset.subject, broken)
         with pytest.raises(SchemaNotFoundError):
-            registry.schema_by_id(2_000_000_000)
+            registry.version(dataset.subject, 99)
         assert registry.versions("nobody-knows-it-value") == []

@@ -216,6 +216,3 @@ def datasets(p: str) -> Iterable[Dataset]:
         warehouse=WarehouseTable("gold", order_by=("sale_date",), partition_by="toYYYYMM(sale_date)"),
         **common,
     )
-
-
-__all__ = ["FIRST", "OPEN", "Shop", "open_shop"]

@@ -69,7 +69,7 @@ def test_each_answer_is_its_own_error(case: str) -> None:
     status, body, expected = ANSWERS[case]
     with _answering(status, body) as (url, _), RegistryClient(Settings(registry_url=url)) as registry:
         with pytest.raises(HeadwaterError) as caught:
-            registry.schema_by_id(7)
+            registry.version("sales-value", 7)
         assert type(caught.value) is expected
         assert caught.value.retryable is (expected is RegistryUnavailableError)
 

@@ -71,12 +71,6 @@ class InsertHead:
     data_start: int
 
 
-def is_insert(sql: str) -> bool:
-    """Whether the statement begins with INSERT."""
-    first = next(tokens(sql), None)
-    return first is not None and first.upper == "INSERT"
-
-
 def insert_head(sql: str, *, complete: bool) -> InsertHead | None:
     """The head of an INSERT with data, or None if `sql` (as far as it has come) is none.
 
