@@ -1,8 +1,6 @@
-"""The ASGI application: routes, and the way of a query between the event loop and the worker threads.
+"""The ASGI application: routes, who is let in, and where a request's statement ends and its data begins.
 
-`/` takes queries, `/ping` and `/replicas_status` answer health checks. The event loop only moves bytes; parsing by the
-engine, running and fetching happen in worker threads, one per running query. While an answer is made, the connection
-is watched, and a client that hangs up has its query cancelled.
+`/` takes queries, `/ping` and `/replicas_status` answer health checks. What happens to a statement is `delivery`'s.
 """
 
 from __future__ import annotations
@@ -11,14 +9,13 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
 
 from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.access import Users
 from headwater.warehouse.embedded.answer import Answer
+from headwater.warehouse.embedded.delivery import Delivery, decode
 from headwater.warehouse.embedded.engine import Engine
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.execution import Execution
@@ -34,7 +31,7 @@ from headwater.warehouse.embedded.request import (
     read_head,
 )
 from headwater.warehouse.embedded.sessions import Sessions
-from headwater.warehouse.embedded.turns import Turns
+from headwater.warehouse.embedded.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +52,8 @@ class Endpoint:
         self._limits = limits
         self._sessions = Sessions()
         self._running: dict[str, tuple[QueryRequest, Execution]] = {}
-        self._workers = ThreadPoolExecutor(limits.worker_threads, thread_name_prefix="query")
-        self._cancellers = ThreadPoolExecutor(4, thread_name_prefix="cancel")
-        self._turns = Turns(limits.short_queries)
+        self._workers = Workers(limits)
+        self._delivery = Delivery(self._workers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -86,12 +82,11 @@ class Endpoint:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(5)
-            await asyncio.get_running_loop().run_in_executor(self._cancellers, self._sessions.expire)
+            await self._workers.run_aside(self._sessions.expire)
 
     def close(self) -> None:
         """Let the engine go; no query runs any more."""
-        self._workers.shutdown(wait=True)
-        self._cancellers.shutdown(wait=True)
+        self._workers.close()
         self._sessions.close()
         self._engine.close()
         log.info("stopped")
@@ -124,7 +119,7 @@ class Endpoint:
                     await self._run(request, execution, body, receive, answer)
                 finally:
                     if not execution.closed:
-                        await self._in_worker(execution.close)
+                        await self._workers.run(execution.close)
         except EndpointError as error:
             log.info("query %s: %s", answer.query_id, error.name)
             await answer.error(error)
@@ -158,19 +153,15 @@ class Endpoint:
     ) -> None:
         text, head = await self._read_statement(request, body)
         if head is not None:
-            await self._insert(execution, head, text, body, answer)
+            await self._delivery.insert(execution, head, text, body, answer)
             return
-        sql = _decode(text)
+        sql = decode(text)
         if not sql.strip():
             raise EndpointError("SYNTAX_ERROR", "Empty query.")
         if match := _KILL.fullmatch(sql):
             await answer.plain(200, self._kill(request, match.group(1)))
             return
-        watcher = asyncio.ensure_future(_hang_up(receive))
-        try:
-            await self._answer_rows(execution, sql, watcher, answer)
-        finally:
-            watcher.cancel()
+        await self._delivery.rows(execution, sql, receive, answer)
 
     async def _read_statement(
         self, request: QueryRequest, body: AsyncIterator[bytes]
@@ -189,145 +180,19 @@ class Endpoint:
                 )
         return text, statements.insert_head(text.decode("latin-1"), complete=True)
 
-    # --- queries
-
-    async def _answer_rows(self, execution: Execution, sql: str, watcher: asyncio.Future[None], answer: Answer) -> None:
-        pieces: Iterator[bytes] = iter(())
-
-        def begin() -> tuple[list[bytes], bool]:
-            nonlocal pieces
-            pieces = execution.rows(execution.prepare(sql, data_follows=False))
-            return proceed()
-
-        def proceed() -> tuple[list[bytes], bool]:
-            taken, done = _take(pieces)
-            if done:
-                # Before the last byte is sent: the client may use its session again as soon as it has read it.
-                execution.close()
-            return taken, done
-
-        try:
-            first, done = await self._watched(begin, execution, watcher, self._turns)
-            answer.format = execution.format
-            if done:
-                await answer.whole(b"".join(first), execution.progress)
-                return
-            await answer.begin_stream(first)
-            while not done:
-                more, done = await self._watched(proceed, execution, watcher)
-                await answer.stream(more)
-            await answer.end_stream()
-        finally:
-            if not execution.closed and (close := getattr(pieces, "close", None)):
-                await self._in_worker(close)
-
-    async def _watched(
-        self, work: Callable[[], T], execution: Execution, watcher: asyncio.Future[None], turns: Turns | None = None
-    ) -> T:
-        """Run a step in a worker; if the client hangs up meanwhile, cancel the query and see the step end."""
-        begun = partial(self._in_worker, work)
-        step = asyncio.create_task(turns.take(begun) if turns else begun())
-        both: set[asyncio.Future[Any]] = {step, watcher}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            # The server stops and has waited long enough.
-            await self._stop(step, execution)
-            raise
-        if not step.done():
-            await self._stop(step, execution)
-            raise ClientDisconnect
-        return step.result()
-
-    async def _stop(self, step: asyncio.Task[Any], execution: Execution) -> None:
-        """Cancel a query and see its step end; only then may its connection be touched."""
-        cancelling = asyncio.get_running_loop().run_in_executor(self._cancellers, execution.cancel)
-        await asyncio.wait({step})
-        execution.ended()
-        await cancelling
-        if error := step.exception():
-            log.info("query %s: stopped, %s", execution.query_id, error)
-
-    async def _in_worker(self, work: Callable[[], T]) -> T:
-        """Run in a worker thread; a cancelled caller still waits for the thread, which uses its connection."""
-        future = asyncio.get_running_loop().run_in_executor(self._workers, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait({future})
-            raise
-
     def _kill(self, request: QueryRequest, query_id: str) -> str:
         """KILL QUERY by id: the ids of HTTP queries are known here and not in the engine. Only one's own queries."""
         found = self._running.get(query_id)
         if found is None or found[0].user != request.user:
             return ""
-        self._cancellers.submit(found[1].cancel)
+        self._workers.cancel(found[1])
         return f"waiting\t{query_id}\t{request.user.name}\t\n"
-
-    # --- inserts
-
-    async def _insert(
-        self,
-        execution: Execution,
-        head: statements.InsertHead,
-        text: bytes,
-        body: AsyncIterator[bytes],
-        answer: Answer,
-    ) -> None:
-        """Append the data as it comes and answer after the commit; a client that hangs up before has it cancelled."""
-        sql = _decode(text[: len(head.sql)])
-        insert = await self._in_worker(lambda: execution.insert(execution.prepare(sql, data_follows=True), head.format))
-        batch = bytearray(text[head.data_start :])
-        try:
-            async for chunk in body:
-                batch += chunk
-                if len(batch) >= INSERT_BATCH_BYTES:
-                    await self._in_worker(partial(insert.append, bytes(batch)))
-                    batch.clear()
-        except BaseException:
-            await self._in_worker(insert.cancel)
-            raise
-
-        def commit() -> None:
-            if batch:
-                insert.append(bytes(batch))
-            execution.progress = insert.finish()
-            execution.close()
-
-        await self._in_worker(commit)
-        await answer.whole(b"", execution.progress)
-
-
-async def _hang_up(receive: Receive) -> None:
-    """Returns when the client has hung up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _nothing() -> AsyncIterator[bytes]:
     nothing: tuple[bytes, ...] = ()
     for chunk in nothing:
         yield chunk
-
-
-def _take(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
-    """The next pieces, enough to be worth a send, and whether they were the last."""
-    taken: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        taken.append(piece)
-        size += len(piece)
-        if size >= SEND_BYTES and len(taken) > 1:
-            return taken, False
-    return taken, True
-
-
-def _decode(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        raise EndpointError("SYNTAX_ERROR", f"The query is not valid UTF-8: {error.reason}.") from error
 
 
 def _is_get(scope: Scope) -> bool:
