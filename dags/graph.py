@@ -2,6 +2,8 @@
 
 from typing import Any
 
+DOMAINS: list[str] = ["loyalty"]
+
 DATASETS: dict[str, dict[str, Any]] = {
     "campaign_households": {
         "description": "Which household received which campaign.",

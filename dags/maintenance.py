@@ -16,7 +16,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 from graph import DATASETS
 from pendulum import datetime
 
-from headwater_airflow.operators import SparkJobOperator
+from headwater_airflow.operators import BATCH, SparkJobOperator
 
 with DAG(
     dag_id="maintenance",
@@ -26,12 +26,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     max_active_tasks=1,
-    default_args={
-        "owner": "platform",
-        "retries": 1,
-        "retry_delay": timedelta(minutes=1),
-        "execution_timeout": timedelta(hours=2),
-    },
+    default_args={**BATCH, "owner": "platform", "execution_timeout": timedelta(hours=2)},
     tags=["headwater", "lake"],
 ):
     for name, dataset in DATASETS.items():

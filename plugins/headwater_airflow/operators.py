@@ -7,6 +7,7 @@ costs 2 s instead of 10), and by spark-submit otherwise (a cluster; connection `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from headwater_airflow.process import Command, JobCommand, ProcessCommand
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 JOBS_DIR = PROJECT_DIR / "spark_jobs"
+
+BATCH: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "execution_timeout": timedelta(hours=1),
+}
+"""Default arguments of tasks that work off what is new: trying again costs little, and nothing is done twice."""
 
 
 class SparkJobOperator(SparkSubmitOperator):

@@ -24,12 +24,24 @@ print([engine for engine in sys.argv[1].split(",") if engine in sys.modules])
 @pytest.fixture(scope="session")
 def dags():
     """All DAGs, as Airflow itself would load them."""
-    sys.path[:0] = [str(PROJECT / "plugins"), str(PROJECT / "dags")]
+    return loaded(PROJECT / "dags")
+
+
+def loaded(folder: Path):
+    """The DAGs of a folder with a graph of its own."""
+    before, graph = list(sys.path), sys.modules.pop("graph", None)
+    sys.path[:0] = [str(PROJECT / "plugins"), str(folder)]
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(dag_folder=str(PROJECT / "dags"))
-    assert not bag.import_errors
-    return bag.dags
+    try:
+        bag = DagBag(dag_folder=str(folder))
+        assert not bag.import_errors
+        return bag.dags
+    finally:
+        sys.path[:] = before
+        sys.modules.pop("graph", None)
+        if graph is not None:
+            sys.modules["graph"] = graph
 
 
 def test_the_dags_of_the_platform_are_there(dags):
@@ -111,6 +123,38 @@ def test_restating_takes_the_dates_of_the_run(dags):
         "--to",
         "{{ data_interval_end | ds }}",
     ]
+
+
+def test_a_file_drop_that_is_announced_starts_its_domain_at_once(dags):
+    schedule = dags["loyalty"].timetable
+    assert schedule.timetable.expression == "*/15 * * * *"
+    assert [asset.uri for asset in schedule.asset_condition.objects] == ["headwater://landing/promotions"]
+    assert type(schedule.asset_condition).__name__ == "AssetAny", "one drop is enough"
+
+
+def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
+    """What `headwater contract generate` writes is enough."""
+    from headwater.contracts.graph import render_graph
+
+    for path in DAG_FILES:
+        (tmp_path / path.name).write_text(path.read_text())
+    dataset = {"description": "Something.", "domain": "facilities", "inputs": [], "restatable": True}
+    files = {**dataset, "domain": "weather", "kind": "files", "inputs": ["bronze.rain"], "restatable": False}
+    model = {**dataset, "kind": "model", "inputs": ["silver.doors", "silver.rain"]}
+    graph = {"doors": {**dataset, "kind": "stream"}, "mart_doors": model, "rain": files}
+    (tmp_path / "graph.py").write_text(render_graph(graph))
+
+    dags = loaded(tmp_path)
+
+    assert set(dags) == {"streams", "maintenance", "facilities", "facilities_restate", "weather"}
+    tasks = {dag_id: {t.task_id: t.upstream_task_ids for t in dags[dag_id].tasks} for dag_id in dags}
+    of_facilities = {"silver.doors": set(), "gold.mart_doors": {"silver.doors"}, "warehouse.load": {"gold.mart_doors"}}
+    assert tasks["facilities"] == tasks["facilities_restate"] == of_facilities
+    assert tasks["weather"] == {"bronze.rain": set(), "silver.rain": {"bronze.rain"}}
+    assert set(tasks["maintenance"]) == {"doors", "mart_doors", "rain"}
+    assert dags["weather"].default_args["owner"] == "weather"
+    assert "`facilities_restate`" in dags["facilities"].doc_md
+    assert dags["facilities"].get_task("warehouse.load").application_args == ["--domain", "facilities"]
 
 
 def test_the_graph_is_in_step_with_the_contracts():

@@ -7,6 +7,7 @@ module's answer to `dags/graph.py`, which is committed; a test holds it in step 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,15 @@ from sqlglot import exp
 from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.errors import ContractError
 
+PLATFORM_DAGS = ("maintenance", "streams")
+RESTATE = "_restate"
+DAG_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
 HEADER = '''"""Datasets, and the tables each is made from. Written by `headwater contract generate`; do not edit."""
 
 from typing import Any
+
+DOMAINS: list[str] = {domains}
 
 DATASETS: dict[str, dict[str, Any]] = '''
 
@@ -40,9 +47,13 @@ def model_inputs(sql: str) -> tuple[str, ...]:
 
 
 def pipeline_graph(contracts: Contracts, models_dir: Path) -> dict[str, dict[str, Any]]:
-    """Per dataset: domain, kind, inputs (as `<layer>.<dataset>`), whether a range of dates can be restated."""
+    """Per dataset: domain, kind, inputs (as `<layer>.<dataset>`), whether a range of dates can be restated.
+
+    Raises `ContractError` for a domain whose name cannot be that of its DAG, and for a model without SQL.
+    """
     graph: dict[str, dict[str, Any]] = {}
     for name, dataset in sorted(contracts.datasets.items()):
+        _check_domain(dataset)
         if dataset.kind is Kind.MODEL:
             read = model_inputs(model_path(dataset, models_dir).read_text())
             inputs = tuple(sorted({*read, *_referred(dataset, contracts)}))
@@ -60,6 +71,17 @@ def pipeline_graph(contracts: Contracts, models_dir: Path) -> dict[str, dict[str
     return graph
 
 
+def _check_domain(dataset: Dataset) -> None:
+    """A domain gives its name to two DAGs."""
+    if dataset.domain in PLATFORM_DAGS or dataset.domain.endswith(RESTATE) or not DAG_NAME.fullmatch(dataset.domain):
+        raise ContractError(
+            f"the domain cannot be called '{dataset.domain}'",
+            where=str(dataset.path),
+            remedy=f"its DAGs are <domain> and <domain>{RESTATE}: lower-case letters, digits and _, "
+            f"not {' or '.join(PLATFORM_DAGS)}, not ending with {RESTATE}",
+        )
+
+
 def _referred(dataset: Dataset, contracts: Contracts) -> set[str]:
     """Gold tables that the dataset's checks look keys up in: they must be there before it is judged."""
     names = {column.references.split(".")[0] for column in dataset.columns if column.references}
@@ -72,4 +94,5 @@ def render_graph(graph: dict[str, dict[str, Any]]) -> str:
     literal = json.dumps(graph, indent=4, ensure_ascii=False)
     for json_word, python_word in ((": true", ": True"), (": false", ": False")):
         literal = literal.replace(json_word, python_word)
-    return HEADER + literal + "\n"
+    domains = json.dumps(sorted({dataset["domain"] for dataset in graph.values()}))
+    return HEADER.format(domains=domains) + literal + "\n"
