@@ -9,7 +9,9 @@ touch them.
 
 **When it fails:** the task's log says why the stream would not start (`headwater stream status` says the same in a
 terminal). A stream that stopped with a terminal error, for example because Kafka expired offsets it still needed,
-stays stopped and fails this DAG every minute until somebody decides.
+stays stopped and fails this DAG every minute, with the reason, until somebody runs `headwater stream start <name>`.
+The other streams go on. A stream whose contract is new is started too: the application ends after its batch and starts
+again with one more. To keep the streams stopped, pause this DAG before `headwater stream stop`.
 """
 
 from datetime import timedelta
@@ -27,11 +29,11 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=5),
-    default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=3)},
+    default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=4)},
     tags=["headwater", "bronze"],
 ):
     HeadwaterOperator(
         task_id="ensure_streams",
-        arguments=["stream", "start", "--json"],
-        doc_md="Starts the stream application if it is not running; does nothing if it is.",
+        arguments=["stream", "start", "--leave-failed", "--json"],
+        doc_md="Starts the streams that are not being read; leaves alone what has failed, and says why it has.",
     )

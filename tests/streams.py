@@ -33,6 +33,7 @@ from headwater.streaming.runner import StreamRunner
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+CHECKOUT = Path(__file__).parents[1]
 PARTITIONS = 2
 
 
@@ -129,7 +130,7 @@ class StreamCase:
 def stream_case(settings: Settings) -> StreamCase:
     """A new stream with the contract of `transactions` under a name of its own."""
     mark = uuid.uuid4().hex[:10]
-    original = load_dataset("transactions")
+    original = load_dataset(CHECKOUT / "schemas" / "contracts" / "loyalty" / "transactions.yaml")
     dataset = replace(original, name=f"transactions_{mark}", source_name=f"test.transactions.{mark}")
     return StreamCase(settings, dataset, RegistryClient(settings))
 
@@ -140,7 +141,7 @@ def schema_with(schema: Mapping[str, Any], *fields: Mapping[str, Any]) -> dict[s
 
 
 def own_project(case: StreamCase, project: Path) -> None:
-    """Make a project directory that has this one contract, and the jobs."""
+    """Make a project directory that has this contract, and the jobs; repeated, it has one contract more."""
     yaml = YAML()
     contract = yaml.load(case.dataset.path.read_text())
     contract["id"] = f"loyalty.{case.dataset.name}"
@@ -148,9 +149,18 @@ def own_project(case: StreamCase, project: Path) -> None:
     for column in contract["schema"][0]["properties"]:
         column.pop("relationships", None)  # the other contracts are not here
     path = project / "schemas" / "contracts" / "loyalty" / f"{case.dataset.name}.yaml"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     yaml.dump(contract, path)
-    (project / "spark_jobs").symlink_to(case.settings.project_dir / "spark_jobs")
+    if not (project / "spark_jobs").exists():
+        (project / "spark_jobs").symlink_to(case.settings.project_dir / "spark_jobs")
+
+
+def await_rows(case: StreamCase, count: int, seconds: float = 60.0) -> None:
+    """Until bronze has so many rows."""
+    deadline = time.monotonic() + seconds
+    while (found := committed_rows(case)) < count:
+        assert time.monotonic() < deadline, f"{found} of {count} rows"
+        time.sleep(0.2)
 
 
 def committed_rows(case: StreamCase) -> int:

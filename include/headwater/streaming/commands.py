@@ -19,11 +19,18 @@ app.add_typer(quarantine_app, name="quarantine")
 
 
 @app.command()
-def start(datasets: Names = None, as_json: Json = False) -> None:
-    """Start the streaming application unless it runs, and wait until it reads."""
+def start(
+    datasets: Names = None,
+    leave_failed: Annotated[bool, typer.Option("--leave-failed", help="Do not try again what has failed")] = False,
+    as_json: Json = False,
+) -> None:
+    """See that the streams are read: start the application, or start it again if it lacks one of them.
+
+    A stream that has failed is tried once more.
+    """
     from headwater.streaming import supervision
 
-    started = supervision.start(datasets or ())
+    started = supervision.start(datasets or (), leave_failed=leave_failed)
     running = supervision.running_streams()
     _say(as_json, {"started": started, "running": running}, f"{'started' if started else 'runs'}: {', '.join(running)}")
 

@@ -40,4 +40,4 @@ def accept_for(dataset: Dataset, confirm: Callable[[str], bool]) -> str:
         return "nothing was changed"
     after = accepted(recorded, topic)
     commit_account(table, after)
-    return f"recorded; {dataset.name} goes on from {to_json(after.offsets)}"
+    return f"recorded; `headwater stream start {dataset.name}` goes on from {to_json(after.offsets)}"

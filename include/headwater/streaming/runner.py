@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
-UNFORESEEN_FAILURES = 5
-"""So many failures in a row that nobody foresaw, without a batch between them, end a stream."""
+UNFORESEEN_FAILURES = 10
+"""So many failures that nobody foresaw, without a batch between them, end a stream: with the pauses, four minutes."""
+FAILURES_ONCE = 5
+"""So many failures of any kind end a run that reads what is there (`once`)."""
 HEARTBEAT_SECONDS = 2.0
 FOLLOWER_SECONDS = 15.0
 """How long the end of a stream waits for the live follower to end its insert; it loses nothing if it is cut off."""
@@ -188,7 +190,7 @@ class StreamRunner:
         self._failures += 1
         self._unforeseen += known is None
         terminal = isinstance(known, TerminalError) or self._unforeseen >= UNFORESEEN_FAILURES
-        if self._once and self._failures >= UNFORESEEN_FAILURES:
+        if self._once and self._failures >= FAILURES_ONCE:
             terminal = True
         reason = str(known or _first_lines(error))
         log.error("%s: %s", self.dataset.name, reason, exc_info=None if known else error)
@@ -206,7 +208,9 @@ class StreamRunner:
         if self.heartbeat.state == "failed":
             self.error = None
             self._failures = self._unforeseen = 0
+            self.heartbeat.started_at = now()
             self._report("starting", "")
+            self.beat()
 
     def stop(self) -> None:
         """Let the batch that is being written end, then end the query."""

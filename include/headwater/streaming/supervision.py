@@ -6,12 +6,14 @@ for it. Two copies started by mistake do no harm: the second does not get the wr
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -54,50 +56,105 @@ def process_spec(settings: Settings, names: Sequence[str] = ()) -> ProcessSpec:
     )
 
 
-def start(names: Sequence[str] = (), *, wait_seconds: float = 120.0) -> bool:
-    """Start the application unless it runs, and wait until its streams read; whether it was started now.
+def start(names: Sequence[str] = (), *, leave_failed: bool = False, wait_seconds: float = 120.0) -> bool:
+    """See that these streams (default: all) are read, and wait until they are; whether a process was started for it.
 
-    Raises `StartFailed` with the end of its log, or `TerminalError` where a stream refuses to run.
+    An application that runs without one of them is ended after its batch and started again with all of its own and
+    these. A stream that has failed is tried once more; `leave_failed` leaves it alone and says why, after the others
+    were seen to. Raises `StartFailed` with the end of the log, `TerminalError` where a stream has failed.
     """
     settings = get_settings()
-    names = [dataset.name for dataset in streams(names)]
-    spec = process_spec(settings, names)
+    wanted = [dataset.name for dataset in streams(names)]
+    with _one_at_a_time(settings):
+        failed = [name for name in wanted if leave_failed and _status(settings, name).state == "failed"]
+        started = _see_to(settings, [name for name in wanted if name not in failed], wait_seconds)
+    for name in failed:
+        raise _refusal(_status(settings, name))
+    return started
+
+
+def _see_to(settings: Settings, wanted: Sequence[str], wait_seconds: float) -> bool:
+    """Have these streams read by one application; whether it was started now."""
     running = processes.find(settings, PROCESS)
-    if running is not None:
-        if any(_status(settings, name).state == "failed" for name in names):
-            running.process.send_signal(signal.SIGHUP)
-            _await_change(settings, names)
-        _await_streams(settings, spec, running, names, wait_seconds)
+    carried = _carried(running)
+    if running is not None and set(wanted) <= set(carried):
+        _revive(settings, running, wanted)
+        _await_streams(settings, running, wanted, wait_seconds)
         return False
-    processes.end(processes.strays(settings, spec), 5.0)
-    _await_streams(settings, spec, processes.start(settings, spec), names, wait_seconds)
+    if not wanted:
+        return False
+    spec = process_spec(settings, _together(settings, wanted, carried))
+    processes.stop(settings, spec)
+    _await_streams(settings, processes.start(settings, spec), wanted, wait_seconds)
     return True
 
 
-def _await_change(settings: Settings, names: Sequence[str]) -> None:
-    """Until no stream is told as failed any more, or one fails anew (its start time tells)."""
-    before = {name: _status(settings, name).heartbeat.get("heartbeat_at") for name in names}
+def _carried(running: processes.Running | None) -> list[str]:
+    """The streams this application was started with: its command names each."""
+    if running is None:
+        return []
+    with suppress(psutil.Error):
+        command = running.process.cmdline()
+        return [name for flag, name in pairwise(command) if flag == "--dataset"]
+    return []
+
+
+def _together(settings: Settings, wanted: Sequence[str], carried: Sequence[str]) -> list[str]:
+    """The wanted, and what else is being read; without what has failed and what has no contract any more."""
+    others = {dataset.name for dataset in streams()} & set(carried) - set(wanted)
+    return [*wanted, *sorted(name for name in others if _status(settings, name).state != "failed")]
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    """The DAG and a person may ask at the same moment; the second then finds what the first has started."""
+    lock = processes.run_dir(settings) / f"{PROCESS}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _revive(settings: Settings, running: processes.Running, names: Sequence[str]) -> None:
+    """Have the application try again what has failed, and wait until it has begun to."""
+    failed = [status for name in names if (status := _status(settings, name)).state == "failed"]
+    if not failed:
+        return
+    running.process.send_signal(signal.SIGHUP)
+    begun = {status.dataset: status.heartbeat.get("started_at") for status in failed}
     deadline = time.monotonic() + 10.0
-    while time.monotonic() < deadline:
-        now = {name: _status(settings, name).heartbeat.get("heartbeat_at") for name in names}
-        if all(now[name] != before[name] for name in names):
+    while time.monotonic() < deadline and processes.alive(running.process):
+        if all(_status(settings, name).heartbeat.get("started_at") != time_of for name, time_of in begun.items()):
             return
         time.sleep(0.1)
 
 
-def _await_streams(
-    settings: Settings, spec: ProcessSpec, running: processes.Running, names: Sequence[str], seconds: float
-) -> None:
+def _await_streams(settings: Settings, running: processes.Running, names: Sequence[str], seconds: float) -> None:
+    """Until this very process reads them all, but those that have failed: `TerminalError`. Else `StartFailed`."""
     deadline = time.monotonic() + seconds
-    while processes.alive(running.process) and time.monotonic() < deadline:
-        states = {name: _status(settings, name) for name in names}
-        failed = [s for s in states.values() if s.alive and s.state == "failed"]
-        if failed:
-            raise TerminalError(str(failed[0].heartbeat["reason"]), where=f"stream {failed[0].dataset}")
-        if all(s.alive and s.state in LIVING for s in states.values()):
+    while True:
+        alive = processes.alive(running.process)
+        own = [s for name in names if (s := _status(settings, name)).heartbeat.get("pid") == running.pid]
+        failed = [status for status in own if status.state == "failed"]
+        living = [status for status in own if status.state in LIVING and alive]
+        late = not alive or time.monotonic() > deadline
+        if failed and (late or len(failed) + len(living) == len(names)):
+            raise _refusal(failed[0])
+        if len(living) == len(names):
             return
+        if late:
+            break
         time.sleep(0.2)
-    processes.await_healthy(settings, spec, running, seconds=1.0)
+    processes.await_healthy(settings, process_spec(settings, names), running, seconds=1.0)
+
+
+def _refusal(status: StreamStatus) -> TerminalError:
+    """What a stream said when it gave up."""
+    return TerminalError(
+        str(status.heartbeat.get("reason") or "it gave up"),
+        where=f"stream {status.dataset}",
+        remedy=f"when that is mended: `headwater stream start {status.dataset}`",
+    )
 
 
 def stop() -> bool:

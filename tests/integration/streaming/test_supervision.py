@@ -8,11 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import environment
-from tests.streams import StreamCase, committed_rows, own_project, stream_case
+from tests.streams import StreamCase, await_rows, own_project, stream_case
 
 from headwater.embedded import processes
+from headwater.errors import TerminalError
 from headwater.settings import Settings
 from headwater.streaming import supervision
+from headwater.streaming.loss import accept_for
 
 pytestmark = pytest.mark.integration
 
@@ -42,9 +44,78 @@ def test_a_stream_that_was_killed_is_started_again_and_stops_in_good_order(case:
 
     case.sales(*range(5, 9))
     assert supervision.start(wait_seconds=240) is True
-    while committed_rows(case) < 9:
-        assert supervision.running_streams() == [case.dataset.name]
+    await_rows(case, 9)
+    assert supervision.running_streams() == [case.dataset.name]
     assert supervision.stop() is True
     assert supervision.statuses()[0].state == "stopped"
     assert case.places() == [(0, offset) for offset in range(9)]
     assert case.ledger(exact=True).unaccounted == 0
+
+
+def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_path: Path):
+    assert supervision.start(wait_seconds=240) is True
+    first = processes.find(case.settings, supervision.PROCESS)
+    case.sales(*range(3))
+    await_rows(case, 3)
+    new = stream_case(case.settings)
+    own_project(new, tmp_path)
+
+    assert supervision.start(leave_failed=True, wait_seconds=240) is True
+
+    second = processes.find(case.settings, supervision.PROCESS)
+    assert first is not None
+    assert second is not None
+    assert second.pid != first.pid
+    assert not processes.alive(first.process), "ended by the one that took over"
+    case.sales(3)
+    new.sales(1, 2)
+    await_rows(case, 4)
+    await_rows(new, 2)
+    assert supervision.start([new.dataset.name]) is False, "it is read already"
+    assert supervision.start([case.dataset.name]) is False
+    assert sorted(supervision.running_streams()) == sorted([case.dataset.name, new.dataset.name])
+    assert case.ledger(exact=True).unaccounted == new.ledger(exact=True).unaccounted == 0
+
+
+def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: StreamCase, tmp_path: Path):
+    sound = stream_case(case.settings)
+    own_project(sound, tmp_path)
+    assert supervision.start(wait_seconds=240) is True
+    case.sales(*range(5))
+    await_rows(case, 5)
+    supervision.stop()
+    case.recreate_topic()
+    case.sales(*range(2))
+
+    for attempt in range(2):  # as the DAG asks, every minute
+        with pytest.raises(TerminalError, match="recreated"):
+            supervision.start(leave_failed=attempt > 0, wait_seconds=240)
+        assert supervision.running_streams() == [sound.dataset.name]
+    failed_at = supervision.statuses([case.dataset.name])[0].heartbeat["started_at"]
+    sound.sales(1)
+    await_rows(sound, 1)
+    assert supervision.statuses([case.dataset.name])[0].heartbeat["started_at"] == failed_at, "nobody tried it again"
+
+    with pytest.raises(TerminalError, match="recreated"):
+        supervision.start([case.dataset.name])
+    assert supervision.statuses([case.dataset.name])[0].heartbeat["started_at"] != failed_at
+    accept_for(case.dataset, lambda question: True)
+    assert supervision.start([case.dataset.name]) is False
+    await_rows(case, 7)
+    assert supervision.running_streams() == sorted([case.dataset.name, sound.dataset.name])
+
+
+def test_a_stream_without_a_topic_waits_for_it(stack: Settings, tmp_path: Path):
+    case = stream_case(stack)
+    case.admin.delete_topics([case.dataset.topic])[case.dataset.topic].result()
+    own_project(case, tmp_path)
+    with environment(HEADWATER_PROJECT_DIR=str(tmp_path), HEADWATER_HOME=str(stack.home)):
+        try:
+            assert supervision.start(wait_seconds=240) is True
+            assert supervision.statuses()[0].state == "retrying"
+            assert "no such topic" in supervision.statuses()[0].heartbeat["reason"]
+            case.create_topic()
+            case.sales(1)
+            await_rows(case, 1, seconds=120)
+        finally:
+            supervision.stop()
