@@ -1,4 +1,4 @@
-"""Every setting of the platform, and the only reader of the environment.
+"""Every setting of the platform, and the only module that reads or changes the environment (ruff holds this).
 
 A setting is taken from, first to last: the process environment (`HEADWATER_<NAME>`), the file `.env` in the project
 directory, `secrets.env` in the home directory (written by `headwater up`, mode 0600), the default below.
@@ -215,6 +215,17 @@ class Settings(BaseSettings):
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment for a process that the platform starts: this process's own, with `extra` over it."""
     return {**os.environ, **extra}
+
+
+def extend_environment(extra: Mapping[str, str]) -> None:
+    """Set variables of this process, for a library in it that takes them from nowhere else."""
+    os.environ.update(extra)
+
+
+def replace_environment(whole: Mapping[str, str]) -> None:
+    """Take another process's environment over, and nothing of this one's: in a job that was forked for a client."""
+    os.environ.clear()
+    os.environ.update(whole)
 
 
 def search_path() -> str:

@@ -94,11 +94,11 @@ class JobCommand(ProcessCommand):
 
     def _execute(self) -> int:
         from headwater.embedded.job_client import WarmJob
-        from headwater.settings import get_settings
+        from headwater.settings import child_environment, get_settings
 
         self._warm = WarmJob.connect(get_settings())
         if self._warm is not None:
-            code = self._warm.run(self.argv, cwd=self.cwd, env=os.environ, on_line=self._on_line)
+            code = self._warm.run(self.argv, cwd=self.cwd, env=child_environment({}), on_line=self._on_line)
             if code is not None:
                 return int(code)
             self._warm = None

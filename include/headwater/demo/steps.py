@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from headwater.demo.airflow import Airflow
 from headwater.errors import RetryableError, TerminalError
-from headwater.settings import LOOPBACK, Settings
+from headwater.settings import LOOPBACK, Settings, child_environment
 
 PIPELINE = "loyalty"
 PIPELINE_SECONDS = 1_800.0
@@ -43,7 +42,7 @@ def run_command(settings: Settings, command: Sequence[str]) -> None:
     Raises `TerminalError` when it fails.
     """
     remote = settings.spark_remote or f"sc://{LOOPBACK}:{settings.spark_connect_port}"
-    environment = {**os.environ, "HEADWATER_SPARK_REMOTE": remote}
+    environment = child_environment({"HEADWATER_SPARK_REMOTE": remote})
     done = subprocess.run(command, cwd=settings.project_dir, env=environment, check=False)
     if done.returncode:
         raise TerminalError(

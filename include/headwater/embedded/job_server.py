@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from headwater.settings import extend_environment, replace_environment
+
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_REQUEST = 1 << 20
 
@@ -39,7 +41,7 @@ class Job:
 
 def import_everything() -> None:
     """Import what jobs import, before the first fork. Nothing here may start a thread or open a connection."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    extend_environment({"OPENBLAS_NUM_THREADS": "1"})
     import great_expectations
     import pandas
     import pyspark.sql.connect.client
@@ -153,8 +155,7 @@ def _become_job(request: dict[str, Any], output: int) -> NoReturn:
         os.dup2(output, 1)
         os.dup2(output, 2)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.environ.clear()
-        os.environ.update(request["env"])
+        replace_environment(request["env"])
         os.chdir(request["cwd"])
         sys.argv = request["argv"]
         sys.path[0] = str(Path(sys.argv[0]).parent)

@@ -7,13 +7,12 @@ started. Passwords are handed over in memory or in a private file, never on a co
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.embedded import downloads
 from headwater.embedded.java import ensure_java, environment
-from headwater.settings import LOOPBACK, Settings, get_settings
+from headwater.settings import LOOPBACK, Settings, extend_environment, get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -113,7 +112,7 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
         # A JVM that starts without its jars never finds them; what is there already is only looked at.
         downloads.ensure(settings, ("spark",), ensure_java(settings).executable)
         # PySpark starts whatever Java it finds first, be it one that Spark cannot run on.
-        os.environ.update(environment(settings))
+        extend_environment(environment(settings))
     conf = spark_conf()
     Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
     launch = SparkConf(loadDefaults=False).setAll([(name, conf[name]) for name in LAUNCH_ONLY])
