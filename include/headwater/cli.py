@@ -34,7 +34,7 @@ COMMANDS = {
     "contract": Entry("headwater.contracts.commands", "Check, plan, apply and generate from the contracts."),
     "dataset": Entry("headwater.contracts.dataset_commands", "List datasets, and show what each became."),
     "source": Entry("headwater.sources.commands", "Load the source systems and replay their events."),
-    "stream": Entry("headwater.streaming.commands", "Start, watch and account for the streams."),
+    "stream": Entry("headwater.streaming.commands", "Start and watch the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
     "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),

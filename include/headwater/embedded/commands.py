@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
@@ -177,5 +178,5 @@ def doctor(as_json: Json = False) -> None:
 def _findings_table(findings: list[Finding]) -> Table:
     rows = table("check", "state", "finding", "remedy")
     for finding in findings:
-        rows.add_row(finding.check, _coloured(finding.state), finding.text, finding.remedy)
+        rows.add_row(finding.check, _coloured(finding.state), escape(finding.text), escape(finding.remedy))
     return rows

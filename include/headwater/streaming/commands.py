@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
+from rich.markup import escape
+from rich.table import Table
+
+from headwater.console import Json, console, noun, say, table
+
+if TYPE_CHECKING:
+    from headwater.streaming.accounting import StreamLedger
+    from headwater.streaming.quarantine import Quarantined
+    from headwater.streaming.supervision import StreamStatus
 
 Names = Annotated[list[str] | None, typer.Argument(help="Streams, by dataset or topic; default: all")]
-Json = Annotated[bool, typer.Option("--json", help="One line of JSON instead of a table")]
 
-app = typer.Typer(help="Start, watch and account for the streams.", no_args_is_help=True)
-quarantine_app = typer.Typer(help="What could not be read, or did not pass.", no_args_is_help=True)
-app.add_typer(quarantine_app, name="quarantine")
+app = noun("Start and watch the streams.")
+quarantine_app = noun("What could not be read, or did not pass.")
+app.add_typer(quarantine_app, name="quarantine", hidden=True)  # `headwater quarantine`
 
 
 @app.command()
@@ -32,7 +38,7 @@ def start(
 
     started = supervision.start(datasets or (), leave_failed=leave_failed)
     running = supervision.running_streams()
-    _say(as_json, {"started": started, "running": running}, f"{'started' if started else 'runs'}: {', '.join(running)}")
+    say(as_json, {"started": started, "running": running}, f"{'started' if started else 'runs'}: {', '.join(running)}")
 
 
 @app.command()
@@ -41,7 +47,7 @@ def stop(as_json: Json = False) -> None:
     from headwater.streaming import supervision
 
     stopped = supervision.stop()
-    _say(as_json, {"stopped": stopped}, "stopped" if stopped else "no stream was running")
+    say(as_json, {"stopped": stopped}, "stopped" if stopped else "no stream was running")
 
 
 @app.command()
@@ -50,24 +56,26 @@ def status(datasets: Names = None, as_json: Json = False) -> None:
     from headwater.streaming import supervision
 
     found = supervision.statuses(datasets or ())
-    if as_json:
-        typer.echo(json.dumps([{"state": s.state, "alive": s.alive, **_rest(s.heartbeat)} for s in found]))
-        return
-    grid = Grid("stream", "state", "lag", "rows", "last progress", "live", "reason")
+    facts = [{"state": s.state, "alive": s.alive, **_rest(s.heartbeat)} for s in found]
+    say(as_json, facts, lambda: console().print(_status_table(found)))
+
+
+def _status_table(found: Sequence[StreamStatus]) -> Table:
+    rows = table("stream", "state", "lag", "rows", "last progress", "live", "reason")
     for one in found:
         beat = one.heartbeat
         live = beat.get("live", {})
         lag = sum(beat.get("lag", {}).values())
-        grid.add_row(
+        rows.add_row(
             one.dataset,
             one.state,
             f"{lag:,}",
             f"{beat.get('rows', 0):,}",
             beat.get("last_progress_at", ""),
             str(live.get("state", "")),
-            str(beat.get("reason", "")),
+            escape(str(beat.get("reason", ""))),
         )
-    _console().print(grid)
+    return rows
 
 
 def _rest(heartbeat: dict[str, Any]) -> dict[str, Any]:
@@ -77,28 +85,35 @@ def _rest(heartbeat: dict[str, Any]) -> dict[str, Any]:
 @app.command()
 def follow(
     dataset: Annotated[str, typer.Argument(help="The stream")],
-    once: Annotated[bool, typer.Option(help="Take over what bronze has, then end")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Take over what bronze has, then end")] = False,
+    as_json: Json = False,
 ) -> None:
     """Take what bronze has into ClickHouse's live table, outside the streaming application."""
     from headwater.streaming.accounting import streams
     from headwater.streaming.live import LiveFollower
 
     follower = LiveFollower(streams([dataset])[0])
-    typer.echo(f"{follower.catch_up():,} rows") if once else follower.follow_until_interrupted()
+    if once:
+        rows = follower.catch_up()
+        say(as_json, {"rows": rows}, f"{rows:,} rows")
+    else:
+        follower.follow_until_interrupted()
 
 
 @app.command("accept-loss")
 def accept_loss(
     dataset: Annotated[str, typer.Argument(help="The stream")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    as_json: Json = False,
 ) -> None:
     """Record that offsets which are gone are accepted as lost; the stream then goes on from what is there."""
     from headwater.streaming.loss import accept
 
-    typer.echo(accept(dataset, lambda question: yes or typer.confirm(question)))
+    result = accept(dataset, lambda question: yes or typer.confirm(question, err=as_json))
+    say(as_json, {"dataset": dataset, "result": result}, result)
 
 
-@app.command()
+@app.command(hidden=True)  # `headwater ledger`
 def ledger(
     datasets: Names = None,
     topic: Annotated[str | None, typer.Option(help="Only this topic")] = None,
@@ -111,21 +126,22 @@ def ledger(
     names = [*(datasets or ()), *([topic] if topic else ())]
     found = stream_ledgers(names, exact=exact)
     left = sum(one.unaccounted for one in found)
-    if as_json:
-        lines = [{**asdict(one), "unaccounted": one.unaccounted} for one in found]
-        typer.echo(json.dumps({"streams": lines, "unaccounted": left}))
-    else:
-        columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
-        grid = Grid("topic", "partition", *columns)
-        for one in found:
-            for line in one.partitions:
-                grid.add_row(one.topic, str(line.partition), *(f"{getattr(line, name):,}" for name in columns))
-            if one.recreated:
-                grid.add_row(one.topic, "", "the topic was recreated: its new records are not in this account")
-        _console().print(grid)
-        typer.echo(f"unaccounted = {left:,}")
+    facts = {"streams": [{**asdict(one), "unaccounted": one.unaccounted} for one in found], "unaccounted": left}
+    say(as_json, facts, lambda: _print_ledgers(found, left))
     if left:
         raise typer.Exit(1)
+
+
+def _print_ledgers(found: Sequence[StreamLedger], left: int) -> None:
+    columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
+    rows = table("topic", "partition", *columns)
+    for one in found:
+        for line in one.partitions:
+            rows.add_row(one.topic, str(line.partition), *(f"{getattr(line, name):,}" for name in columns))
+        if one.recreated:
+            rows.add_row(one.topic, "", "the topic was recreated: its new records are not in this account")
+    console().print(rows)
+    typer.echo(f"unaccounted = {left:,}")
 
 
 @quarantine_app.command("list")
@@ -139,12 +155,13 @@ def list_quarantine(
     from headwater.streaming.quarantine import quarantined
 
     found = quarantined(datasets or (), reason=reason, limit=limit)
-    if as_json:
-        typer.echo(json.dumps([asdict(record) for record in found], default=str))
-        return
-    grid = Grid("dataset", "partition", "offset", "stage", "reason", "attempt", "bytes", "taken in")
+    say(as_json, [asdict(record) for record in found], lambda: console().print(_quarantine_table(found)))
+
+
+def _quarantine_table(found: Sequence[Quarantined]) -> Table:
+    rows = table("dataset", "partition", "offset", "stage", "reason", "attempt", "bytes", "taken in")
     for record in found:
-        grid.add_row(
+        rows.add_row(
             record.dataset,
             str(record.partition),
             str(record.offset),
@@ -154,7 +171,7 @@ def list_quarantine(
             "" if record.size is None else str(record.size),
             record.ingested_at.isoformat(timespec="seconds"),
         )
-    _console().print(grid)
+    return rows
 
 
 @quarantine_app.command("show")
@@ -171,21 +188,5 @@ def show_quarantine(
         {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
         for row in record_at(dataset, partition, offset)
     ]
-    if as_json:
-        typer.echo(json.dumps(rows, default=str))
-        return
-    for row in rows:
-        for key, value in row.items():
-            if value is not None:
-                typer.echo(f"{key:<20} {value}")
-        typer.echo("")
-
-
-def _console() -> Console:
-    """As wide as the terminal; wide enough to cut nothing off where the output goes elsewhere."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
-
-
-def _say(as_json: bool, facts: dict[str, Any], text: str) -> None:
-    typer.echo(json.dumps(facts) if as_json else text)
+    texts = ("\n".join(f"{key:<20} {value}" for key, value in row.items() if value is not None) for row in rows)
+    say(as_json, rows, "\n\n".join(texts))
