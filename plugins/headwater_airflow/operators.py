@@ -1,7 +1,7 @@
 """Operators: a job of `spark_jobs/`, and a `headwater` command.
 
-`SparkJobOperator` runs a job on the warm Spark Connect server where one is configured (the embedded stack: a start
-costs 2 s instead of 10), and by spark-submit otherwise (a cluster; connection `spark_default`).
+`SparkJobOperator` runs a job on the warm Spark Connect server where one is configured (the embedded stack; what that
+saves: docs/adr/0009), and by spark-submit otherwise (a cluster; connection `spark_default`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -27,6 +28,8 @@ def table(endpoint: EndpointProcess) -> str:
 
 
 def curl(*arguments: str, stdin: bytes = b"") -> bytes:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
     return subprocess.run(["curl", "-sS", *arguments], input=stdin, capture_output=True, check=True).stdout
 
 
