@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         return self.project_dir / "spark_jobs" / "gold"
 
     @property
+    def live_views_dir(self) -> Path:
+        """Folder of the views over live tables, `<domain>/<view>.sql`."""
+        return self.project_dir / "spark_jobs" / "live"
+
+    @property
     def jars_dir(self) -> Path:
         """Folder of the downloaded Spark jars."""
         return self.downloads_dir / "spark"

@@ -7,14 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headwater.contracts.clickhouse import warehouse_tables
-from headwater.contracts.graph import model_path, pipeline_graph
+from headwater.contracts.graph import RESTATE, model_path, pipeline_graph
 from headwater.contracts.layers import table_names
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset, Kind
 from headwater.contracts.releases import releases
 from headwater.settings import Settings
+from headwater.streaming.live_views import LIVE, LiveView, views_of
 
 Footprint = dict[str, list[str]]
+
+JOBS = {
+    Kind.STREAM: ("ingest_stream", "build_silver", "maintain_tables"),
+    Kind.TABLE: ("ingest_batch", "build_silver", "maintain_tables"),
+    Kind.FILES: ("ingest_batch", "build_silver", "maintain_tables"),
+    Kind.MODEL: ("build_gold", "load_warehouse", "maintain_tables"),
+}
+"""Files of `spark_jobs/` that work on a dataset, in this order."""
+STREAM_TESTS = ("tests/faults", "tests/integration/streaming")
+"""What is tested with one stream holds for all: they differ by contract only."""
 
 
 def footprint(settings: Settings, dataset: Dataset) -> Footprint:
@@ -30,10 +41,12 @@ def footprint(settings: Settings, dataset: Dataset) -> Footprint:
         "tables": [f"lake.{name}" for name in table_names(dataset)],
         "row rules": [f"{r.name}: {r.expression}" for r in dataset.row_rules],
         "table rules": [r.name for r in dataset.table_rules],
+        "jobs": [f"spark_jobs/{job}.py" for job in JOBS[dataset.kind]],
         "dags": list(dict.fromkeys(task.split(":")[0] for task in tasks)),
         "tasks": tasks,
         "read by": _readers(settings, dataset),
         "warehouse": [f"{t.database}.{dataset.name} ({t.engine})" for t in warehouse_tables(dataset)],
+        "live views": [f"{LIVE}.{v.name} ({_relative(settings, v.path)})" for v in _views(settings, dataset)],
         "tests": [*_tests(settings.project_dir, dataset)],
     }
     return {aspect: names for aspect, names in found.items() if names}
@@ -80,8 +93,12 @@ def _tasks(settings: Settings, dataset: Dataset) -> Iterator[str]:
         yield f"{dataset.domain}: warehouse.load"
     graph = pipeline_graph(load_contracts(settings.contracts_dir), settings.gold_models_dir)
     if graph[dataset.name]["restatable"]:
-        yield f"{dataset.domain}_restate: {layer}.{dataset.name}"
+        yield f"{dataset.domain}{RESTATE}: {layer}.{dataset.name}"
     yield f"maintenance: {dataset.name}"
+
+
+def _views(settings: Settings, dataset: Dataset) -> tuple[LiveView, ...]:
+    return views_of(dataset, settings.live_views_dir) if dataset.live is not None else ()
 
 
 def _readers(settings: Settings, dataset: Dataset) -> list[str]:
@@ -91,13 +108,17 @@ def _readers(settings: Settings, dataset: Dataset) -> list[str]:
 
 
 def _tests(project: Path, dataset: Dataset) -> Iterator[str]:
-    """Test folders and files that carry the dataset's name, and test files that speak of it."""
+    """Tests of all streams (for a stream), what carries the dataset's name, and tests of the running parts that use it.
+
+    Unit tests only count by their name: many take a dataset as an example.
+    """
     word = re.compile(rf"\b{re.escape(dataset.name)}\b")
-    named: list[Path] = []
+    named = [project / folder for folder in STREAM_TESTS if dataset.kind is Kind.STREAM and (project / folder).is_dir()]
     for path in sorted((project / "tests").rglob("*")):
         if "__pycache__" in path.parts or any(parent in named for parent in path.parents):
             continue
-        is_test = path.name.startswith("test_") and path.suffix == ".py"
-        if word.search(path.stem) or (is_test and word.search(path.read_text(encoding="utf-8"))):
+        uses = path.name.startswith("test_") and path.suffix == ".py" and project / "tests" / "unit" not in path.parents
+        own = path.stem in (dataset.name, f"test_{dataset.name}")
+        if own or (uses and word.search(path.read_text(encoding="utf-8"))):
             named.append(path)
     yield from (str(path.relative_to(project)) for path in named)

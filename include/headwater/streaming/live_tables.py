@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts.clickhouse import create_table_sql
 from headwater.contracts.model import Dataset
+from headwater.settings import get_settings
+from headwater.streaming.live_views import views_of
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -27,36 +29,6 @@ ORDER BY dataset
 COMMENT 'How far each live table has followed bronze'
 """
 
-SALES_PER_MINUTE = """
-CREATE OR REPLACE VIEW live.sales_per_minute AS
-SELECT
-    toStartOfMinute(sale.event_timestamp) AS minute,
-    sale.store_id AS store_id,
-    if(product.department = '', '(unknown)', product.department) AS department,
-    count() AS lines,
-    uniqExact(sale.basket_id) AS baskets,
-    sum(sale.quantity) AS quantity,
-    sum(sale.sales_value) AS sales_value
-FROM
-(
-    SELECT event_timestamp, store_id, basket_id, product_id, quantity, sales_value
-    FROM live.transactions FINAL
-    WHERE _ingested_at >= now() - INTERVAL 1 DAY
-) AS sale
-LEFT JOIN
-(
-    SELECT product_id, any(ifNull(department, '')) AS department
-    FROM gold.dim_product
-    WHERE is_current
-    GROUP BY product_id
-) AS product ON sale.product_id = product.product_id
-GROUP BY minute, store_id, department
-"""
-"""What arrived within the last day. FINAL collapses repeats at query time, so a late repeat never counts twice."""
-
-VIEWS = {"transactions": ("gold.dim_product", SALES_PER_MINUTE)}
-"""Views over a live table, each with the table it needs beside it."""
-
 
 @dataclass(frozen=True, slots=True)
 class LivePosition:
@@ -68,15 +40,14 @@ class LivePosition:
 
 
 def ensure_tables(client: Client, dataset: Dataset) -> None:
-    """Create what is missing. A view whose other table is not there yet is made at the next call."""
+    """Create what is missing. A view one of whose tables is not there yet is made at a later call."""
     for database in ("live", "platform"):
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
     client.command(create_table_sql(dataset, dataset.live))
     client.command(POSITIONS)
-    if dataset.name in VIEWS:
-        needed, view = VIEWS[dataset.name]
-        if client.command(f"EXISTS TABLE {needed}"):
-            client.command(view)
+    for view in views_of(dataset, get_settings().live_views_dir):
+        if all(client.command(f"EXISTS TABLE {table}") for table in view.tables):
+            client.command(view.statement)
 
 
 def read_position(client: Client, dataset: str) -> LivePosition | None:

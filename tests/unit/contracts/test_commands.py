@@ -85,6 +85,37 @@ def test_where_names_everything_a_stream_became(project: Path) -> None:
     assert found["warehouse"] == ["live.every_type (ReplacingMergeTree(_kafka_offset))"]
     assert found["read by"] == ["by_letter"]
     assert found["tests"] == ["tests/datasets/every_type"]
+    assert found["jobs"] == [f"spark_jobs/{job}.py" for job in ("ingest_stream", "build_silver", "maintain_tables")]
+    assert "live views" not in found
+
+
+def test_where_names_views_and_the_tests_of_all_streams(project: Path) -> None:
+    view = project / "spark_jobs" / "live" / "sample" / "per_minute.sql"
+    view.parent.mkdir(parents=True)
+    view.write_text("SELECT count() FROM live.every_type FINAL")
+    for path in ("faults/test_fault_1.py", "integration/test_it.py", "unit/test_parts.py", "unit/test_every_type.py"):
+        test = project / "tests" / path
+        test.parent.mkdir(parents=True, exist_ok=True)
+        test.write_text("# takes every_type as an example")
+    found = run(dataset_commands.app, "where", "every_type")
+    assert found["live views"] == ["live.per_minute (spark_jobs/live/sample/per_minute.sql)"]
+    assert found["tests"] == [
+        "tests/faults",
+        "tests/datasets/every_type",
+        "tests/integration/test_it.py",
+        "tests/unit/test_every_type.py",
+    ]
+
+
+@pytest.mark.parametrize("domain", ["streams", "sample_restate", "point-of-sale"])
+def test_a_domain_that_cannot_give_its_name_to_dags_is_told(project: Path, domain: str) -> None:
+    (project / CONTRACTS).rename(project / CONTRACTS.parent / domain)
+    (project / "spark_jobs" / "gold" / "sample").rename(project / "spark_jobs" / "gold" / domain)
+    for path in (project / CONTRACTS.parent / domain).glob("*.yaml"):
+        text = path.read_text().replace("domain: sample", f"domain: {domain}")
+        path.write_text(text.replace("id: sample", f"id: {domain}"))
+    told = [e["what"] for e in run(commands.app, "check", code=1)["errors"]]
+    assert f"the domain cannot be called '{domain}'" in told
 
 
 def test_where_names_everything_a_model_became(project: Path) -> None:
