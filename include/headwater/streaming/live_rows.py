@@ -1,4 +1,4 @@
-"""Rows of bronze as rows of a live table: derived columns added, unreadable and refused ones left out.
+"""Rows of bronze as rows of a live table: cleansed, derived columns added, unreadable and refused ones left out.
 
 The contract's expressions are Spark SQL; DuckDB evaluates them on Arrow, translated by sqlglot, so that the follower
 needs no Spark and every row is judged as silver judges it.
@@ -13,7 +13,8 @@ import pyarrow as pa
 import sqlglot
 from pyiceberg.table import Table
 
-from headwater.contracts.layers import ERROR, bronze_columns, live_columns
+from headwater.contracts.cleansing import cleansed, typed
+from headwater.contracts.layers import ERROR, OFFSET, bronze_columns, live_columns
 from headwater.contracts.model import Dataset
 from headwater.contracts.quality import accepts
 
@@ -22,29 +23,50 @@ class LiveRows:
     """Turns batches of one dataset. May be called from several threads."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._names = [column.name for column in live_columns(dataset)]
-        self._needed = {column.name for column in bronze_columns(dataset)} & {*self._names, ERROR}
-        derived = "".join(f", {duck(c.derived)} AS {c.name}" for c in dataset.columns if c.derived is not None)
-        chosen = ", ".join(self._names)
-        # Names and expressions come from the contract, which is reviewed code; no value of a row is part of the text.
-        self._sql = (
-            f"SELECT {chosen} FROM (SELECT *{derived} FROM batch WHERE {ERROR} IS NULL) WHERE {duck(accepts(dataset))}"  # noqa: S608
-        )
+        self._dataset = dataset
+        self._needed = {c.name for c in bronze_columns(dataset)} & {*(c.name for c in live_columns(dataset)), ERROR}
         self._connection = duckdb.connect(config={"threads": 1})
         self._connection.execute("SET TimeZone = 'UTC'")
         self._turn = threading.Lock()
+        self._queries: dict[tuple[str, ...], str] = {}
 
     def needed(self, table: Table) -> tuple[str, ...]:
         """Columns of bronze that are read."""
         return tuple(name for name in table.schema().column_names if name in self._needed)
 
     def accepted(self, batch: pa.RecordBatch) -> pa.Table:
-        """The rows for the live table, in its columns."""
+        """The rows for the live table, in its columns and in the order of the log.
+
+        The order matters where a batch has two rows of one key: they arrived at the same time, and of those ClickHouse
+        keeps the last.
+        """
         with self._turn:
             self._connection.register("batch", pa.Table.from_batches([batch]))
-            return self._connection.sql(self._sql).to_arrow_table()
+            return self._connection.sql(self._query(tuple(batch.schema.names))).to_arrow_table()
+
+    def _query(self, present: tuple[str, ...]) -> str:
+        if present not in self._queries:
+            self._queries[present] = _query(self._dataset, present)
+        return self._queries[present]
+
+
+def _query(dataset: Dataset, present: tuple[str, ...]) -> str:
+    """DuckDB's SQL over rows of bronze with these columns, named `batch`.
+
+    Names and expressions come from the contract, which is reviewed code; no value of a row is part of the text.
+    """
+    own = {column.name for column in dataset.source_columns}
+    others = [f"`{name}`" for name in present if name not in own]
+    rows = f"SELECT {', '.join([*(cleansed(c, present) for c in dataset.source_columns), *others])} FROM batch"  # noqa: S608
+    rows += f" WHERE {ERROR} IS NULL"
+    for column in dataset.columns:
+        if column.derived is not None:
+            rows = f"SELECT *, {typed(f'({column.derived})', column)} AS `{column.name}` FROM ({rows})"  # noqa: S608
+    conditions = [accepts(dataset), *(f"`{name}` IS NOT NULL" for name in dataset.primary_key)]
+    chosen = ", ".join(f"`{column.name}`" for column in live_columns(dataset))
+    return duck(f"SELECT {chosen} FROM ({rows}) WHERE {' AND '.join(conditions)} ORDER BY {OFFSET}")  # noqa: S608
 
 
 def duck(expression: str) -> str:
-    """A Spark SQL expression in DuckDB's dialect."""
+    """A Spark SQL expression or query in DuckDB's dialect."""
     return sqlglot.transpile(expression, read="spark", write="duckdb")[0]

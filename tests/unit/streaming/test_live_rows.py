@@ -1,5 +1,6 @@
 """Rows of bronze as rows of a live table."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -71,3 +72,25 @@ def test_derives_in_utc(rows: LiveRows):
 def test_leaves_out_what_silver_would_refuse(rows: LiveRows, fault: dict[str, Any]):
     assert taken(rows, {**SALE, **fault}, {**SALE, "event_id": "good"})[0]["event_id"] == "good"
     assert len(taken(rows, {**SALE, **fault})) == 0
+
+
+def test_cleanses_text_as_silver_does(rows: LiveRows):
+    found = taken(rows, {**SALE, "source_system": " pos\t", "event_type": " \n"})[0]
+    assert (found["source_system"], found["event_type"]) == ("pos", None)
+    assert taken(rows, {**SALE, "event_id": "  "}) == []
+
+
+def test_a_part_of_the_key_is_never_null():
+    original = load_dataset("transactions")
+    lax = replace(original, row_rules=())
+    assert taken(LiveRows(lax), {**SALE, "product_id": None}) == []
+
+
+def test_of_rows_with_one_key_the_later_offset_comes_last(rows: LiveRows):
+    later, sooner = ({**SALE, "_kafka_offset": offset} for offset in (9, 4))
+    assert [found["_kafka_offset"] for found in taken(rows, later, sooner)] == [4, 9]
+
+
+def test_a_column_that_bronze_does_not_have_yet_is_null(rows: LiveRows):
+    without = pa.RecordBatch.from_pylist([SALE], SCHEMA).drop_columns(["source_system"])
+    assert rows.accepted(without).to_pylist()[0]["source_system"] is None
