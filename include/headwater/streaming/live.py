@@ -24,9 +24,11 @@ from headwater.contracts.model import Dataset
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import ancestry, operation_of, properties_of
+from headwater.settings import get_settings
 from headwater.streaming.ledger import account_of, nearest_account
 from headwater.streaming.live_rows import LiveRows
-from headwater.streaming.live_tables import LivePosition, ensure_tables, read_position, write_position
+from headwater.streaming.live_tables import LivePosition, ensure_tables, make_views, read_position, write_position
+from headwater.streaming.live_views import LiveView, views_of
 from headwater.warehouse.client import explained, writer
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class LiveFollower:
         self._rows = LiveRows(dataset)
         self._client: Client | None = None
         self._position: LivePosition | None = None
+        self._views: tuple[LiveView, ...] = ()
 
     @property
     def _table(self) -> str:
@@ -86,6 +89,8 @@ class LiveFollower:
         """
         with explained(self._table):
             client = self._connected()
+            if self._views:
+                self._views = make_views(client, self._views)
             try:
                 table = get_catalog().load_table(f"bronze.{self.dataset.name}")
             except NoSuchTableError:
@@ -98,6 +103,7 @@ class LiveFollower:
         if self._client is None:
             client = writer()
             ensure_tables(client, self.dataset)
+            self._views = views_of(self.dataset, get_settings().live_views_dir)
             self._position = read_position(client, self.dataset.name)
             self._client = client
         return self._client

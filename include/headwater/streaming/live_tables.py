@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headwater.contracts.clickhouse import create_table_sql
 from headwater.contracts.model import Dataset
-from headwater.settings import get_settings
-from headwater.streaming.live_views import views_of
+from headwater.streaming.live_views import LiveView
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -40,14 +40,22 @@ class LivePosition:
 
 
 def ensure_tables(client: Client, dataset: Dataset) -> None:
-    """Create what is missing. A view one of whose tables is not there yet is made at a later call."""
+    """Create the tables that are missing."""
     for database in ("live", "platform"):
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
     client.command(create_table_sql(dataset, dataset.live))
     client.command(POSITIONS)
-    for view in views_of(dataset, get_settings().live_views_dir):
+
+
+def make_views(client: Client, views: Sequence[LiveView]) -> tuple[LiveView, ...]:
+    """Make the views, or bring them up to their files; those are returned that wait for a table they read."""
+    waiting = []
+    for view in views:
         if all(client.command(f"EXISTS TABLE {table}") for table in view.tables):
             client.command(view.statement)
+        else:
+            waiting.append(view)
+    return tuple(waiting)
 
 
 def read_position(client: Client, dataset: str) -> LivePosition | None:

@@ -16,7 +16,7 @@ from headwater.contracts.loader import load_dataset
 from headwater.embedded import stack as embedded
 from headwater.errors import TerminalError
 from headwater.settings import Settings
-from headwater.streaming.live_tables import ensure_tables
+from headwater.streaming.live_tables import ensure_tables, make_views
 from headwater.streaming.live_views import views_of
 from headwater.warehouse.client import reader, writer
 
@@ -35,10 +35,12 @@ def client(module_home: Settings) -> Iterator[Client]:
     connected = writer()
     sales = load_dataset("transactions")
     ensure_tables(connected, sales)
-    assert not connected.command("EXISTS TABLE live.sales_per_minute"), "it needs the products"
+    views = views_of(sales, module_home.live_views_dir)
+    assert make_views(connected, views) == views, "the products are not there yet"
+    assert not connected.command("EXISTS TABLE live.sales_per_minute")
     connected.command("CREATE DATABASE IF NOT EXISTS gold")
     connected.command(create_table_sql(load_dataset("dim_product")))
-    ensure_tables(connected, sales)
+    assert make_views(connected, views) == ()
     insert(
         connected,
         "gold.dim_product",
