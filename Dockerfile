@@ -19,13 +19,17 @@ COPY spark_jobs ./spark_jobs
 COPY schemas ./schemas
 # pip fetches the build backend (hatchling) by itself; what the package needs is installed above.
 RUN pip install --no-cache-dir --no-deps . \
-    && mkdir .headwater && chown headwater .headwater
+    && mkdir .headwater jars && chown headwater .headwater jars
 
 ENV PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
     HEADWATER_PROJECT_DIR=/opt/headwater \
+    HEADWATER_DOWNLOADS_DIR=/opt/headwater/jars \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/headwater/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/headwater/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 USER headwater
+# Spark's jars (184 MB), held to the hashes of the lock; without them the first job of each container would fetch them.
+RUN python -c "from headwater.embedded import downloads, java; from headwater.settings import get_settings as settings; \
+    downloads.ensure(settings(), ('spark',), java.ensure_java(settings()).executable)"
 ENTRYPOINT ["tini", "--"]
 CMD ["headwater", "--help"]
