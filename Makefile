@@ -39,7 +39,7 @@ down: ## Stop it (make down WIPE=1 forgets its data too)
 status: setup ## What runs, where, and how much memory it takes
 	@$(HEADWATER) status
 
-test: setup ## All tests: unit, integration, faults, truth
+test: setup ## All tests: unit, dags, datasets, integration, faults, platform, truth
 	@$(BIN)/pytest -q $(ARGS)
 
 test-unit: setup ## The tests that need no service, within a minute
