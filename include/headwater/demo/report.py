@@ -1,12 +1,13 @@
 """The demo's report: what is where, whether all of it came in, and whether it is right.
 
-Every number is asked of the place it speaks of, after the run; the totals are held against the source's own files.
+`gather` asks each number of the place it speaks of, after the run; `checks` judges them, the totals against those of
+the source's own files.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,11 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from clickhouse_connect.driver.client import Client
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, LessThan
 from pyiceberg.table import Table
 
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Contracts, Dataset, Kind
+from headwater.contracts.model import Dataset, Kind
 from headwater.lake.catalog import get_catalog
+from headwater.quality.checks import CheckResult
+from headwater.quality.results import latest_results
 from headwater.settings import Settings
 from headwater.sources.completejourney import data_file
 from headwater.streaming.accounting import stream_ledgers
@@ -27,8 +31,17 @@ from headwater.streaming.quarantine import quarantined
 from headwater.warehouse.client import reader
 
 CENTS = Decimal("0.01")
-BROKEN_RECORDS = 7
-"""Records that `headwater source break` sends and that must not pass: all but the repeat without a key."""
+BROKEN_RECORDS = Counter(
+    {
+        "bad_magic_byte": 1,
+        "empty_value": 1,
+        "unknown_schema_id": 1,
+        "undecodable_avro": 2,
+        "quantity_minimum": 1,
+        "event_timestamp_maximum": 1,
+    }
+)
+"""What `headwater source break` sends and must not pass, by reason; quarantine may hold more, of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,28 @@ class Layers:
 
 
 @dataclass(frozen=True, slots=True)
+class Sales:
+    """Lines and their sum: of the source before the demo's last day, and of what came of them."""
+
+    lines: int
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a demo has left behind. `quality`: the newest outcomes of each gold dataset's rules."""
+
+    layers: tuple[Layers, ...]
+    source: Sales
+    gold_lines: int
+    clickhouse: Sales
+    unaccounted: int
+    quarantine: Counter[str]
+    gold_tables: tuple[str, ...]
+    quality: Mapping[str, tuple[CheckResult, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that must hold, as found."""
 
@@ -51,45 +86,50 @@ class Check:
     found: str
 
 
-def row_counts(settings: Settings) -> list[Layers]:
-    """Rows per dataset and layer, as Iceberg and ClickHouse count them."""
+def gather(settings: Settings, until: date | None) -> Findings:
+    """Ask everywhere. What lies at or after `until` (an earlier, larger demo's) is left out of the totals."""
     contracts = load_contracts(settings.contracts_dir)
     loaded = _clickhouse_rows()
-    return [_layers(dataset, loaded) for _, dataset in sorted(contracts.datasets.items(), key=_by_layer)]
+    return Findings(
+        layers=tuple(_layers(dataset, loaded) for _, dataset in sorted(contracts.datasets.items(), key=_by_layer)),
+        source=source_totals(until),
+        gold_lines=_gold_lines(until),
+        clickhouse=_clickhouse_totals(until),
+        unaccounted=sum(ledger.unaccounted for ledger in stream_ledgers()),
+        quarantine=Counter(reason for record in quarantined() for reason in record.reasons),
+        gold_tables=tuple(dataset.name for dataset in contracts.of_kind(Kind.MODEL)),
+        quality=latest_results(),
+    )
 
 
-def checks(settings: Settings, layers: Sequence[Layers], until: date | None) -> list[Check]:
+def checks(found: Findings) -> list[Check]:
     """Everything that must hold after the demo."""
-    rows = {layer.dataset: layer for layer in layers}
-    lines, sales = source_totals(until)
-    in_gold = rows["fct_sales"].gold
-    in_clickhouse, clickhouse_sales = _clickhouse_totals()
-    unaccounted = sum(ledger.unaccounted for ledger in stream_ledgers())
-    refused = len(quarantined())
-    behind = [layer.dataset for layer in layers if layer.gold is not None and layer.gold != layer.clickhouse]
+    source, loaded = found.source, found.clickhouse
+    missing = BROKEN_RECORDS - found.quarantine
+    behind = [layer.dataset for layer in found.layers if layer.gold is not None and layer.gold != layer.clickhouse]
+    caught = f"{BROKEN_RECORDS.total() - missing.total()} of {BROKEN_RECORDS.total()}"
     return [
-        Check("every offset is accounted for", unaccounted == 0, f"unaccounted = {unaccounted:,}"),
-        Check("every sales line of the source is in gold", in_gold == lines, f"{in_gold:,} of {lines:,}"),
-        Check("and in ClickHouse", in_clickhouse == lines, f"{in_clickhouse:,} of {lines:,}"),
-        Check("sales to the cent", clickhouse_sales == sales, f"{clickhouse_sales:,} of {sales:,}"),
-        Check("broken records are in quarantine", refused == BROKEN_RECORDS, f"{refused} of {BROKEN_RECORDS}"),
+        Check("every offset is accounted for", found.unaccounted == 0, f"unaccounted = {found.unaccounted:,}"),
+        Check(
+            "every sales line of the source is in gold",
+            found.gold_lines == source.lines,
+            f"{found.gold_lines:,} of {source.lines:,}",
+        ),
+        Check("and in ClickHouse", loaded.lines == source.lines, f"{loaded.lines:,} of {source.lines:,}"),
+        Check("sales to the cent", loaded.value == source.value, f"{loaded.value:,} of {source.value:,}"),
+        Check("broken records are in quarantine", not missing, caught),
         Check("gold and ClickHouse agree", not behind, f"differ: {', '.join(behind) or 'none'}"),
-        *_quality_checks(load_contracts(settings.contracts_dir)),
+        *_quality_checks(found),
     ]
 
 
-def quarantine_counts() -> Counter[str]:
-    """Records in quarantine, by reason."""
-    return Counter(", ".join(record.reasons) for record in quarantined())
-
-
-def source_totals(until: date | None) -> tuple[int, Decimal]:
+def source_totals(until: date | None) -> Sales:
     """Lines and sales of the source's file before `until`: what gold must come to."""
     table = pq.read_table(data_file("transactions"), columns=["transaction_timestamp", "sales_value"])
     if until is not None:
         table = table.filter(pc.less(table["transaction_timestamp"], until))
     cents = pc.sum(pc.cast(pc.round(pc.multiply(table["sales_value"], 100.0)), "int64")).as_py()
-    return table.num_rows, (Decimal(cents) / 100).quantize(CENTS)
+    return Sales(table.num_rows, (Decimal(cents) / 100).quantize(CENTS))
 
 
 def _by_layer(item: tuple[str, Dataset]) -> tuple[int, str]:
@@ -141,25 +181,27 @@ def _final(engine: str) -> str:
     return " FINAL" if engine.startswith("Replacing") else ""
 
 
-def _clickhouse_totals() -> tuple[int, Decimal]:
+def _gold_lines(until: date | None) -> int:
+    row_filter = AlwaysTrue() if until is None else LessThan(term="sale_date", value=until.isoformat())
+    return int(get_catalog().load_table(("gold", "fct_sales")).scan(row_filter=row_filter).count())
+
+
+def _clickhouse_totals(until: date | None) -> Sales:
     client = reader()
+    query = "SELECT count(), sum(sales_value) FROM gold.fct_sales WHERE sale_date < {until:Date32}"
     try:
-        row = client.query("SELECT count(), sum(sales_value) FROM gold.fct_sales").result_rows[0]
+        row = client.query(query, {"until": until or date(2299, 12, 31)}).result_rows[0]
     finally:
         client.close()
-    return int(row[0]), Decimal(row[1] or 0).quantize(CENTS)
+    return Sales(int(row[0]), Decimal(row[1] or 0).quantize(CENTS))
 
 
-def _quality_checks(contracts: Contracts) -> list[Check]:
+def _quality_checks(found: Findings) -> list[Check]:
     """The last results of every gold dataset's rules."""
-    from headwater.quality.results import latest_results
-
-    results = latest_results()
-    wanted = [dataset.name for dataset in contracts.of_kind(Kind.MODEL)]
-    failed = [str(result) for name in wanted for result in results.get(name, ()) if not result.passed]
-    unchecked = [name for name in wanted if name not in results]
-    rules = sum(len(results.get(name, ())) for name in wanted)
+    results = [result for name in found.gold_tables for result in found.quality.get(name, ())]
+    failed = [result for result in results if not result.passed]
+    unchecked = [name for name in found.gold_tables if name not in found.quality]
     return [
-        Check("quality rules passed", not failed, f"{rules - len(failed)} of {rules}"),
+        Check("quality rules passed", not failed, f"{len(results) - len(failed)} of {len(results)}"),
         Check("every gold table was checked", not unchecked, f"unchecked: {', '.join(unchecked) or 'none'}"),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 
@@ -9,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headwater.demo.answers import ANSWERS
-from headwater.demo.report import Check, Layers, checks, quarantine_counts, row_counts
+from headwater.demo.report import Check, Layers, checks, gather
 from headwater.demo.steps import Timing
 from headwater.settings import LOOPBACK, Settings
 from headwater.warehouse.client import reader
@@ -17,13 +19,18 @@ from headwater.warehouse.client import reader
 
 def show_report(console: Console, settings: Settings, timings: Sequence[Timing], until: date | None) -> bool:
     """Print the report; True when every check has passed."""
-    layers = row_counts(settings)
-    found = checks(settings, layers, until)
+    begun = time.monotonic()
+    findings = gather(settings, until)
+    answers = answered()
+    timings = (*timings, Timing("this report: counts, checks, answers", time.monotonic() - begun))
+    found = checks(findings)
     console.rule("[bold]report")
-    console.print(_layer_table(layers))
+    console.print(_layer_table(findings.layers))
     console.print(_timing_table(timings))
-    _print_quarantine(console)
-    _print_answers(console)
+    _print_quarantine(console, findings.quarantine)
+    for table in answers:
+        console.print()
+        console.print(table)
     _print_checks(console, found)
     _print_where(console, settings)
     return all(check.passed for check in found)
@@ -49,17 +56,19 @@ def _timing_table(timings: Sequence[Timing]) -> Table:
     table.add_column("seconds", justify="right")
     for timing in timings:
         table.add_row(timing.step, f"{timing.seconds:.0f}")
-    table.add_row("all, from healthy services to this report", f"{sum(t.seconds for t in timings):.0f}")
+    table.add_row("all, from healthy services to the end of this report", f"{sum(t.seconds for t in timings):.0f}")
     return table
 
 
-def _print_quarantine(console: Console) -> None:
+def _print_quarantine(console: Console, quarantine: Counter[str]) -> None:
     console.print("\n[italic]quarantine[/] (broken on purpose; `headwater quarantine list`)")
-    for reason, count in sorted(quarantine_counts().items()):
+    for reason, count in sorted(quarantine.items()):
         console.print(f"  {count}  {reason}", highlight=False)
 
 
-def _print_answers(console: Console) -> None:
+def answered() -> list[Table]:
+    """The questions of the business, each with what ClickHouse answers."""
+    tables = []
     client = reader()
     try:
         for answer in ANSWERS:
@@ -69,10 +78,10 @@ def _print_answers(console: Console) -> None:
                 table.add_column(name)
             for row in result.result_rows:
                 table.add_row(*(f"{value}" for value in row))
-            console.print()
-            console.print(table)
+            tables.append(table)
     finally:
         client.close()
+    return tables
 
 
 def _print_checks(console: Console, found: Sequence[Check]) -> None:

@@ -97,7 +97,7 @@ class Steps:
         run_command(self.settings, [sys.executable, "-m", "headwater.cli", *arguments])
 
     def _job(self, job: str, *arguments: str) -> None:
-        self.console.print(f"[dim]$ spark-submit spark_jobs/{job}.py {' '.join(arguments)}")
+        self.console.print(f"[dim]$ python spark_jobs/{job}.py {' '.join(arguments)}")
         run_command(self.settings, [sys.executable, f"spark_jobs/{job}.py", *arguments])
 
     def _start_streams(self) -> None:
