@@ -2,8 +2,9 @@
 
 The shared stack (Kafka, registry, Postgres, ClickHouse) starts once per session, at the first test that asks for it,
 below a temporary home on free ports, and is gone afterwards. HEADWATER_TEST_STACK=<home> uses one that runs already
-(its ports by HEADWATER_PORT_BASE), which is handy while a test is written. Downloads are never fetched twice: they stay
-in HEADWATER_DOWNLOADS_DIR, or in the project's own `.headwater/downloads`.
+(its ports by HEADWATER_PORT_BASE), which is handy while a test is written. The whole platform, Airflow included, is
+started by tests/platform alone; HEADWATER_TEST_PLATFORM=<home> takes the one that `make demo` left running. Downloads
+are never fetched twice: they stay in HEADWATER_DOWNLOADS_DIR, or in the project's own `.headwater/downloads`.
 """
 
 from __future__ import annotations
