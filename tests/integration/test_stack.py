@@ -22,6 +22,8 @@ from headwater.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 RESIDENT_BYTES = 8 * 1024**3
+WARM_START_CPU_SECONDS = 120.0
+"""What 60 s on 2 cores are: unlike the clock, it does not count what others do on this machine. Measured: 86."""
 
 
 def headwater(*arguments: str) -> str:
@@ -102,6 +104,7 @@ def test_what_was_acknowledged_survives_the_death_of_everything(running):
     assert read_marks(running) == ("row", b"record")
     share = min(1.0, ours / busy)
     print(f"warm start: {took:.0f} s, {ours:.0f} CPU-seconds, {share:.0%} of what the machine did")
+    assert ours <= WARM_START_CPU_SECONDS
 
 
 def busy_seconds() -> float:
