@@ -10,6 +10,7 @@ from tests.streams import StreamCase, sale, stream_case
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
 from headwater.streaming.live import LiveFollower
+from headwater.streaming.live_tables import LivePosition
 from headwater.warehouse.client import writer
 
 pytestmark = pytest.mark.integration
@@ -18,9 +19,7 @@ pytestmark = pytest.mark.integration
 class DiesBeforeThePosition(LiveFollower):
     """Inserts and then ends, as a process does that is killed between insert and position."""
 
-    def _take(self, client, table, snapshot, batches):  # type: ignore[no-untyped-def]
-        for chunk, batch in enumerate(batches):
-            self._insert(client, snapshot, chunk, batch)
+    def _record(self, client: Client, position: LivePosition) -> None:
         raise Killed
 
 

@@ -1,27 +1,32 @@
 """What is committed to bronze follows into ClickHouse's `live.<dataset>` within seconds.
 
 The follower reads the files that append snapshots added after its own recorded position, and records the position in
-ClickHouse after the insert. When it dies between the two, the same rows are sent again: under the same token, which
-ClickHouse forgets as a repeat, and into a ReplacingMergeTree, which collapses them if the token is forgotten too.
-Records that could not be read and rows that break an ERROR rule stay out. When ClickHouse is down, bronze goes on and
-the follower catches up later.
+ClickHouse after the insert; without a position it begins with all of bronze. When it dies between the two, the same
+rows are sent again: under the same token, which ClickHouse forgets as a repeat, and into a ReplacingMergeTree, which
+collapses them if the token is forgotten too. Records that could not be read and rows that break an ERROR rule stay out.
+When ClickHouse is down, bronze goes on and the follower catches up later.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.table import Table
+from pyiceberg.table import DataScan, IncrementalAppendScan, Table
 from pyiceberg.table.snapshots import Snapshot
 
+from headwater.contracts.layers import ATTEMPT, INGESTED_AT, OFFSET, PARTITION
 from headwater.contracts.model import Dataset
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
+from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import ancestry, operation_of, properties_of
 from headwater.settings import get_settings
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 log = logging.getLogger(__name__)
+
+Scan = DataScan | IncrementalAppendScan
 
 POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
@@ -113,63 +120,84 @@ class LiveFollower:
         if client is not None:
             client.close()
 
-    def _steps(self, table: Table) -> Iterator[tuple[Snapshot, Iterator[pa.RecordBatch]]]:
-        """Each snapshot yet to be taken, oldest first, with its rows."""
+    def _steps(self, table: Table) -> Iterator[tuple[Snapshot, Scan, str]]:
+        """What is yet to be taken, oldest first: up to which snapshot, the rows, and a mark for their tokens."""
         position = self._position
+        if position is None:
+            yield from self._whole(table, "it has no position")
+            return
         unseen: list[Snapshot] = []
         for snapshot in ancestry(table):
-            if position is not None and snapshot.snapshot_id == position.snapshot_id:
+            if snapshot.snapshot_id == position.snapshot_id:
                 break
             unseen.append(snapshot)
-            if position is not None and snapshot.parent_snapshot_id == position.snapshot_id:
+            if snapshot.parent_snapshot_id == position.snapshot_id:
                 break
         else:
-            if position is not None and unseen:
-                yield unseen[0], self._beyond(table, position)
-                return
+            yield from self._beyond(table, position)
+            return
         for snapshot in reversed(unseen):
             if operation_of(snapshot) == "append" and int(properties_of(snapshot).get("added-records", 0)):
-                yield snapshot, self._added(table, snapshot)
+                yield snapshot, self._added(table, snapshot), ""
 
-    def _added(self, table: Table, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
+    def _added(self, table: Table, snapshot: Snapshot) -> Scan:
         """The rows one append brought."""
-        scan = table.incremental_append_scan(
+        return table.incremental_append_scan(
             selected_fields=self._rows.needed(table),
             from_snapshot_id_exclusive=snapshot.parent_snapshot_id,
             to_snapshot_id_inclusive=snapshot.snapshot_id,
         )
-        yield from scan.to_arrow_batch_reader()
 
-    def _beyond(self, table: Table, position: LivePosition) -> Iterator[pa.RecordBatch]:
-        """The recorded snapshot has expired: go on from the offsets recorded with it."""
-        account = nearest_account(table)
-        if account is None or account.topic_id != position.topic_id:
-            raise TerminalError(
-                "the recorded snapshot has expired and bronze is now read from another topic",
-                where=self._table,
-                remedy="without its row in platform.live_positions the live table is filled anew",
-            )
+    def _whole(self, table: Table, reason: str) -> Iterator[tuple[Snapshot, Scan, str]]:
+        """All of bronze in one step: the snapshots that brought its oldest rows may have expired long since.
+
+        Days whose rows the live table would drop at once are left out, by whole days, which are bronze's partitions.
+        """
+        head = table.current_snapshot()
+        if head is None:
+            return
+        log.info("%s: taking all of bronze: %s", self._table, reason)
+        scan = table.scan(selected_fields=self._rows.needed(table), snapshot_id=head.snapshot_id)
+        days = self.dataset.live.ttl_days if self.dataset.live is not None else None
+        if days:
+            first_day = datetime.now(UTC).date() - timedelta(days=days)
+            scan = scan.filter(f"{INGESTED_AT} >= '{first_day}T00:00:00+00:00'")
+        yield head, scan, ""
+
+    def _beyond(self, table: Table, position: LivePosition) -> Iterator[tuple[Snapshot, Scan, str]]:
+        """The recorded snapshot has expired: go on from the offsets recorded with it, and with what was replayed."""
+        account, head = nearest_account(table), table.current_snapshot()
+        if account is None or head is None or account.topic_id != position.topic_id:
+            yield from self._whole(table, "the recorded snapshot has expired, and the topic is another")
+            return
         log.warning("%s: snapshot %s has expired; going on from offsets", self._table, position.snapshot_id)
-        for partition in sorted(account.offsets):
-            condition = f"_kafka_partition = {partition} AND _kafka_offset >= {position.offsets.get(partition, 0)}"
-            yield from table.scan(
-                row_filter=condition, selected_fields=self._rows.needed(table)
-            ).to_arrow_batch_reader()
+        later = [f"({PARTITION} = {p} AND {OFFSET} >= {position.offsets.get(p, 0)})" for p in sorted(account.offsets)]
+        condition = " OR ".join([*later, f"{ATTEMPT} > 0"])
+        scan = table.scan(row_filter=condition, selected_fields=self._rows.needed(table), snapshot_id=head.snapshot_id)
+        yield head, scan, f"-beyond-{position.snapshot_id}"
 
-    def _take(self, client: Client, table: Table, snapshot: Snapshot, batches: Iterator[pa.RecordBatch]) -> int:
-        """Insert a snapshot's rows, then record that they are there."""
-        inserted = sum(self._insert(client, snapshot, chunk, batch) for chunk, batch in enumerate(batches))
+    def _take(self, client: Client, table: Table, snapshot: Snapshot, scan: Scan, mark: str) -> int:
+        """Insert a step's rows, then record that they are there; rows inserted."""
+        chunks: Counter[str] = Counter()
+        inserted = 0
+        for path, batch in file_batches(scan):
+            # A file never changes, so the same token means the same rows, in whatever order files come.
+            token = f"{self.dataset.name}-{PurePosixPath(path).name}-{chunks[path]}{mark}"
+            chunks[path] += 1
+            inserted += self._insert(client, token, batch)
         account = account_of(properties_of(snapshot)) or nearest_account(table)
         if account is None:
             raise RetryableError("the snapshot has no account", where=f"bronze.{self.dataset.name}")
-        self._position = LivePosition(snapshot.snapshot_id, account.topic_id, dict(account.offsets))
-        write_position(client, self.dataset.name, self._position)
+        self._record(client, LivePosition(snapshot.snapshot_id, account.topic_id, dict(account.offsets)))
         return inserted
 
-    def _insert(self, client: Client, snapshot: Snapshot, chunk: int, batch: pa.RecordBatch) -> int:
+    def _insert(self, client: Client, token: str, batch: pa.RecordBatch) -> int:
         """Insert one batch under a token that is the same whenever it is sent again; rows sent."""
         rows = self._rows.accepted(batch)
         if rows.num_rows:
-            token = f"{self.dataset.name}-{snapshot.snapshot_id}-{chunk}"
             client.insert_arrow(self._table, rows, settings={"insert_deduplication_token": token})
         return int(rows.num_rows)
+
+    def _record(self, client: Client, position: LivePosition) -> None:
+        self._position = position
+        write_position(client, self.dataset.name, position)

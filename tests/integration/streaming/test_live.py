@@ -1,0 +1,131 @@
+"""The live table follows bronze: what it takes when its position, bronze's history or the topic is gone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from tests.integration.streaming.bronze import Bronze, new_bronze, row
+
+from headwater.settings import Settings
+from headwater.streaming.ledger import Account
+from headwater.streaming.live import LiveFollower
+from headwater.streaming.live_tables import LivePosition
+from headwater.warehouse.client import writer
+
+pytestmark = pytest.mark.integration
+
+
+class Killed(Exception):
+    """Stands for the signal."""
+
+
+class DiesBeforeThePosition(LiveFollower):
+    """Inserts and then ends, as a process does that is killed between insert and position."""
+
+    def _record(self, client: Client, position: LivePosition) -> None:
+        raise Killed
+
+
+@pytest.fixture
+def client(stack: Settings) -> Iterator[Client]:
+    connected = writer()
+    yield connected
+    connected.close()
+
+
+@pytest.fixture
+def bronze(stack: Settings) -> Bronze:
+    return new_bronze()
+
+
+def seen(client: Client, bronze: Bronze, columns: str = "basket_id") -> list[Any]:
+    """Rows as a query with FINAL sees them, by basket."""
+    found = client.query(f"SELECT {columns} FROM live.{bronze.dataset.name} FINAL ORDER BY basket_id").result_rows
+    return [line[0] if len(line) == 1 else line for line in found]
+
+
+def stored(client: Client, bronze: Bronze) -> int:
+    return int(client.query(f"SELECT count() FROM live.{bronze.dataset.name}").result_rows[0][0])
+
+
+def three_snapshots(bronze: Bronze) -> None:
+    for first in (0, 3, 6):
+        bronze.commit(*(row(n, n) for n in range(first, first + 3)))
+
+
+def test_an_empty_table_is_filled_with_all_of_bronze_though_its_first_snapshots_have_expired(
+    bronze: Bronze, client: Client
+):
+    three_snapshots(bronze)
+    bronze.expire_all_but_the_newest()
+
+    assert LiveFollower(bronze.dataset).catch_up() == 9
+    assert seen(client, bronze) == list(range(9))
+    assert LiveFollower(bronze.dataset).catch_up() == 0
+
+
+def test_a_fill_that_was_cut_off_is_repeated_without_a_trace(bronze: Bronze, client: Client):
+    three_snapshots(bronze)
+    with pytest.raises(Killed):
+        DiesBeforeThePosition(bronze.dataset).catch_up()
+    bronze.commit(row(9, 9))
+
+    assert LiveFollower(bronze.dataset).catch_up() == 10  # nine of them sent again, and dropped by their tokens
+    assert stored(client, bronze) == 10
+
+
+def test_rows_the_live_table_would_drop_at_once_are_not_sent(bronze: Bronze, client: Client):
+    old = datetime.now(UTC) - timedelta(days=(bronze.dataset.live.ttl_days or 0) + 2)
+    bronze.commit(row(0, 0, _ingested_at=old), row(1, 1))
+
+    assert LiveFollower(bronze.dataset).catch_up() == 1
+    assert seen(client, bronze) == [1]
+
+
+def test_beyond_an_expired_position_come_the_later_offsets_and_what_was_replayed(bronze: Bronze, client: Client):
+    bronze.commit(row(0, 0), row(1, 1, quantity=-1))
+    follower = LiveFollower(bronze.dataset)
+    assert follower.catch_up() == 1
+    bronze.commit(row(1, 1, _attempt=1), ends=bronze.account.offsets)
+    bronze.commit(row(2, 2))
+    bronze.commit(row(3, 0, _kafka_partition=1))
+    bronze.expire_all_but_the_newest()
+
+    assert follower.catch_up() == 3
+    assert seen(client, bronze) == [0, 1, 2, 3]
+
+
+def test_after_an_expired_position_in_a_topic_that_is_gone_everything_is_taken(bronze: Bronze, client: Client):
+    three_snapshots(bronze)
+    follower = LiveFollower(bronze.dataset)
+    follower.catch_up()
+    bronze.account = Account("T2", {}, {})
+    bronze.commit(row(20, 0))
+    bronze.commit(row(21, 1))
+    bronze.expire_all_but_the_newest()
+
+    follower.catch_up()
+
+    assert seen(client, bronze) == [*range(9), 20, 21]
+
+
+def test_a_corrected_line_counts_once(bronze: Bronze, client: Client):
+    """Whatever was corrected: only basket and product are the line's key."""
+    bronze.commit(row(1, 0, store_id=3), row(1, 1, store_id=4))
+    LiveFollower(bronze.dataset).catch_up()
+    bronze.commit(row(1, 2, store_id=5), row(2, 3))
+    LiveFollower(bronze.dataset).catch_up()
+
+    assert seen(client, bronze, "basket_id, store_id") == [(1, 5), (2, 2)]
+
+
+def test_what_a_recreated_topic_brings_wins_over_the_old_topics_higher_offsets(bronze: Bronze, client: Client):
+    bronze.commit(row(1, 100, store_id=3))
+    LiveFollower(bronze.dataset).catch_up()
+    bronze.account = Account("T2", {}, {})
+    bronze.commit(row(1, 0, store_id=4))
+    LiveFollower(bronze.dataset).catch_up()
+
+    assert seen(client, bronze, "store_id") == [4]
