@@ -9,15 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
-
-from bench.measure import Measurement
+from bench.measure import Measurement, timed_tree
 from bench.silver import FIRST_DAY, LARGEST_UNIT, ROWS_A_DAY, SHARE, TIMES
 from bench.topics import Context
 from headwater.contracts.iceberg import apply_table
@@ -94,20 +89,20 @@ class _Bench:
         rows.selectExpr(*columns).writeTo(f"{CATALOG}.{table}").append()
 
     def measure(self, what: str, rows: int) -> list[Measurement]:
-        results: list[BuildResult] = []
-        built = _timed(lambda: results.extend(self._build(name) for name in MODELS))
+        with timed_tree() as built:
+            results = [self._build(name) for name in MODELS]
         notes = {
             "replaced": results[0].replaced.describe(),
             "rows_written": sum(r.rows for r in results),
             "bytes_written": sum(self._bytes(r) for r in results),
             "checks": sum(r.checks for r in results),
         }
-        loaded: list[int] = []
         models = [self.datasets[name] for name in MODELS]
-        swapped = _timed(lambda: loaded.extend(x.rows for x in load(writer(), get_catalog(), models)))
+        with timed_tree() as swapped:
+            loaded = [table.rows for table in load(writer(), get_catalog(), models)]
         return [
-            Measurement(f"gold, {what}", rows, *built, notes=notes),
-            Measurement(f"load into ClickHouse, {what}", sum(loaded), *swapped, notes={"rows_loaded": loaded}),
+            built.of(f"gold, {what}", rows, **notes),
+            swapped.of(f"load into ClickHouse, {what}", sum(loaded), rows_loaded=loaded),
         ]
 
     def remove(self) -> None:
@@ -156,16 +151,3 @@ class _Bench:
     def _bytes(result: BuildResult) -> int:
         snapshot = get_catalog().load_table(result.table).current_snapshot()
         return 0 if snapshot is None else int(properties_of(snapshot).get("added-files-size", 0))
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Wall and CPU seconds of this process and its children (with a Spark Connect server its JVM is not counted)."""
-    cpu, begun = _cpu_seconds(), time.perf_counter()
-    work()
-    return time.perf_counter() - begun, _cpu_seconds() - cpu
-
-
-def _cpu_seconds() -> float:
-    process = psutil.Process()
-    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
-    return float(sum(t.user + t.system for t in times))

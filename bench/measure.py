@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import psutil
+
 MILLION = 1_000_000
 
 
@@ -56,10 +58,30 @@ class Measurement:
 
 @dataclass(slots=True)
 class Timing:
-    """Filled when the block of `timed()` ends."""
+    """Filled when the block of `timed()` or `timed_tree()` ends."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def of(self, what: str, rows: int, **notes: Any) -> Measurement:
+        """A line of the report for these rows."""
+        return Measurement(what, rows, self.seconds, self.cpu_seconds, notes=notes)
+
+
+@contextmanager
+def timed_tree() -> Iterator[Timing]:
+    """Wall and CPU seconds of this process and its children (the JVM of a Spark in this process) in the block."""
+    timing = Timing()
+    wall, cpu = time.perf_counter(), _tree_cpu()
+    yield timing
+    timing.seconds = time.perf_counter() - wall
+    timing.cpu_seconds = _tree_cpu() - cpu
+
+
+def _tree_cpu() -> float:
+    me = psutil.Process()
+    times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
+    return float(sum(t.user + t.system for t in times))
 
 
 @contextmanager

@@ -8,12 +8,9 @@ opened and the time stay the same while the history grows.
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 
-import psutil
-
-from bench.measure import Measurement
+from bench.measure import Measurement, Timing, timed_tree
 from bench.topics import Context
 from headwater.contracts.iceberg import ensure_tables
 from headwater.contracts.layers import table_names
@@ -66,8 +63,8 @@ def _once(unit: int, times: int, *, warm: bool = False) -> list[Measurement]:
         _arrive(dataset, f"range({history - corrections}, {history - corrections + added})", f"id + {added}", pieces=2)
         second, later = _timed(dataset)
         return [
-            Measurement(f"silver, first load, {times}x", history, *timing, notes=_notes(first)),
-            Measurement(f"silver, 1% of 1x added to {times}x", added, *later, notes=_notes(second)),
+            timing.of(f"silver, first load, {times}x", history, **_notes(first)),
+            later.of(f"silver, 1% of 1x added to {times}x", added, **_notes(second)),
         ]
     finally:
         for name in table_names(dataset):
@@ -80,17 +77,10 @@ def _arrive(dataset: Dataset, numbers: str, offset: str, *, pieces: int) -> None
     rows.writeTo(f"lake.bronze.{dataset.name}").append()
 
 
-def _timed(dataset: Dataset) -> tuple[dict[str, Any], tuple[float, float]]:
-    """Build; the result, and wall and CPU seconds of this process and its JVM."""
-    cpu, begun = _cpu_seconds(), time.perf_counter()
-    result = build(get_spark("bench silver"), get_catalog(), dataset)
-    return result, (time.perf_counter() - begun, _cpu_seconds() - cpu)
-
-
-def _cpu_seconds() -> float:
-    process = psutil.Process()
-    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
-    return float(sum(t.user + t.system for t in times))
+def _timed(dataset: Dataset) -> tuple[dict[str, Any], Timing]:
+    with timed_tree() as timing:
+        result = build(get_spark("bench silver"), get_catalog(), dataset)
+    return result, timing
 
 
 def _notes(result: dict[str, Any]) -> dict[str, Any]:

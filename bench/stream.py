@@ -11,12 +11,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-import psutil
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.avro.functions import from_avro
 
-from bench.measure import Measurement
+from bench.measure import Measurement, timed_tree
 from bench.topics import Context
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import Dataset
@@ -34,15 +33,9 @@ CPU_SECONDS_PER_MILLION = 4.5
 
 def measure(name: str, rows: int, action: Callable[[], None]) -> Measurement:
     """Wall and CPU time of an action."""
-    cpu, begun = tree_cpu(), time.perf_counter()
-    action()
-    return Measurement(name, rows, time.perf_counter() - begun, tree_cpu() - cpu)
-
-
-def tree_cpu() -> float:
-    """CPU seconds so far of this process and its children."""
-    me = psutil.Process()
-    return sum(sum(p.cpu_times()[:2]) for p in (me, *me.children(recursive=True)))
+    with timed_tree() as timing:
+        action()
+    return timing.of(name, rows)
 
 
 def to_nowhere(spark: SparkSession, settings: Settings, topic: str, column: Column) -> None:

@@ -1,46 +1,61 @@
-"""What an answer rests on: per dataset the Iceberg snapshot that ClickHouse shows, how fresh it is, and the SQL.
+"""What an answer rests on: per table the Iceberg snapshot that ClickHouse shows, how fresh it is, what the checks said.
 
-Snapshots are read from `platform.loads`, which a load writes after its last swap. A table that no load has recorded is
-named with empty evidence rather than left out.
+Read from ClickHouse alone, where loads and followers write it (`platform.shown`, `platform.live_positions`). A table
+that none of them has recorded is named with empty evidence rather than left out.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from headwater.warehouse.state import LOADS
+from headwater.warehouse.state import SHOWN
+
+LIVE_POSITIONS = "platform.live_positions"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The newest check of the rules: when (ISO 8601, UTC), whether no error was found, what broke, of how many."""
+
+    judged_at: str
+    passed: bool
+    broken_rules: tuple[str, ...]
+    rules: int
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedTable:
-    """What was last loaded into one ClickHouse table. Times are ISO 8601 in UTC; `age_seconds` counts from the load."""
+    """What one ClickHouse table shows. Times are ISO 8601 in UTC.
+
+    `snapshot_at` is when the shown rows were committed to the lake, `as_of` when the lake was last seen to have nothing
+    newer, `age_seconds` the time since then. `quality` is None where nothing was ever checked.
+    """
 
     iceberg_table: str
     snapshot_id: str  # as text: JSON's numbers do not hold 64 bits
-    loaded_at: str
+    snapshot_at: str
+    as_of: str
     age_seconds: int
+    quality: Quality | None
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Per table what it was loaded from (None: no load on record), and the SQL that gives the rows again."""
+    """Per table what it shows (None: nothing on record), and the SQL that gives the rows again."""
 
     sql: str
     tables: Mapping[str, LoadedTable | None] = field(default_factory=dict)
 
 
 def loaded_tables(client: Client) -> dict[str, LoadedTable]:
-    """The newest load of every gold table, by its ClickHouse name."""
-    if not client.command(f"EXISTS TABLE {LOADS}"):
-        return {}
-    newest = client.query(
-        f"SELECT dataset, argMax(snapshot_id, loaded_at), max(loaded_at) FROM {LOADS} GROUP BY dataset"  # noqa: S608
-    )
-    return {f"gold.{dataset}": _loaded(dataset, snapshot, at) for dataset, snapshot, at in newest.result_rows}
+    """What every gold and live table shows, by its ClickHouse name."""
+    return {**_gold(client), **_live(client)}
 
 
 def evidence_of(client: Client, tables: Sequence[str], sql: str) -> Evidence:
@@ -49,11 +64,60 @@ def evidence_of(client: Client, tables: Sequence[str], sql: str) -> Evidence:
     return Evidence(sql=sql, tables={table: loaded.get(table) for table in tables})
 
 
-def _loaded(dataset: str, snapshot_id: int, at: datetime) -> LoadedTable:
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+def outcomes(client: Client, dataset: str) -> list[dict[str, Any]]:
+    """Each quality rule's newest outcome: {rule, severity, passed, expected, found}."""
+    if not client.command(f"EXISTS TABLE {SHOWN}"):
+        return []
+    sql = f"SELECT quality FROM {SHOWN} FINAL WHERE dataset = {{dataset:String}}"  # noqa: S608
+    rows = client.query(sql, parameters={"dataset": dataset}).result_rows
+    return json.loads(rows[0][0]) if rows else []
+
+
+def _gold(client: Client) -> dict[str, LoadedTable]:
+    if not client.command(f"EXISTS TABLE {SHOWN}"):
+        return {}
+    rows = client.query(
+        f"SELECT dataset, snapshot_id, snapshot_at, seen_at, judged_at, quality FROM {SHOWN} FINAL"  # noqa: S608
+    ).result_rows
+    return {
+        f"gold.{dataset}": _table(f"gold.{dataset}", snapshot, committed, seen, _quality(judged, json.loads(quality)))
+        for dataset, snapshot, committed, seen, judged, quality in rows
+    }
+
+
+def _live(client: Client) -> dict[str, LoadedTable]:
+    """Live tables show what bronze had at the follower's last step; their rules are checked row by row, in silver."""
+    if not client.command(f"EXISTS TABLE {LIVE_POSITIONS}"):
+        return {}
+    rows = client.query(
+        f"SELECT dataset, argMax(snapshot_id, updated_at), max(updated_at) FROM {LIVE_POSITIONS} GROUP BY dataset"  # noqa: S608
+    ).result_rows
+    return {f"live.{name}": _table(f"bronze.{name}", snapshot, at, at, None) for name, snapshot, at in rows}
+
+
+def _table(name: str, snapshot: int, committed: datetime, seen: datetime, quality: Quality | None) -> LoadedTable:
+    age = datetime.now(UTC) - _utc(seen)
     return LoadedTable(
-        iceberg_table=f"lake.gold.{dataset}",
-        snapshot_id=str(snapshot_id),
-        loaded_at=at.isoformat(timespec="seconds"),
-        age_seconds=max(0, round((datetime.now(UTC) - at).total_seconds())),
+        iceberg_table=f"lake.{name}",
+        snapshot_id=str(snapshot),
+        snapshot_at=_iso(committed),
+        as_of=_iso(seen),
+        age_seconds=max(0, round(age.total_seconds())),
+        quality=quality,
     )
+
+
+def _quality(judged: datetime | None, results: Sequence[Mapping[str, Any]]) -> Quality | None:
+    if judged is None:
+        return None
+    broken = tuple(result["rule"] for result in results if not result["passed"])
+    errors = any(not result["passed"] and result["severity"] == "error" for result in results)
+    return Quality(judged_at=_iso(judged), passed=not errors, broken_rules=broken, rules=len(results))
+
+
+def _utc(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _iso(at: datetime) -> str:
+    return _utc(at).isoformat(timespec="seconds")

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Contracts, Dataset
 from headwater.errors import HeadwaterError
-from headwater.mcp.evidence import Evidence, evidence_of, loaded_tables
+from headwater.mcp.evidence import Evidence, evidence_of, loaded_tables, outcomes
 from headwater.mcp.queries import run_bounded
 from headwater.settings import Settings
 from headwater.warehouse.client import reader
@@ -43,19 +43,20 @@ class Sidecar:
         self.client = client
 
     def list_datasets(self) -> dict[str, Any]:
-        """All datasets that can be queried: table name, description, owner, rows, freshness."""
-        loaded = loaded_tables(self.client)
+        """All tables that can be queried: name, description, owner, rows, and what they show (freshness, quality)."""
+        loaded, rows = loaded_tables(self.client), self._rows()
         datasets = [
             {
-                "table": f"gold.{dataset.name}",
+                "table": table,
                 "name": dataset.business_name or dataset.name,
                 "description": " ".join(dataset.description.split()),
                 "domain": dataset.domain,
                 "owner": dataset.owner,
-                "loaded": asdict(loaded[f"gold.{dataset.name}"]) if f"gold.{dataset.name}" in loaded else None,
+                "rows": rows.get(table),
+                "loaded": asdict(loaded[table]) if table in loaded else None,
             }
             for _, dataset in sorted(self.contracts.datasets.items())
-            if dataset.warehouse is not None
+            for table in _tables_of(dataset)
         ]
         return {"datasets": datasets}
 
@@ -82,6 +83,7 @@ class Sidecar:
                 for column in declared.columns
             ],
             "quality_rules": [*(r.name for r in declared.row_rules), *(r.name for r in declared.table_rules)],
+            "quality_results": outcomes(self.client, declared.name),
             "evidence": asdict(self._evidence([table], f"DESCRIBE TABLE {table}")),
         }
 
@@ -121,8 +123,18 @@ class Sidecar:
             raise ToolError(f"dataset {name} is not in the warehouse → list_datasets shows those that are")
         return dataset
 
+    def _rows(self) -> dict[str, int]:
+        """Rows by table, as the engine counts its parts; a repeat that is not merged away yet counts."""
+        sql = "SELECT database || '.' || name, total_rows FROM system.tables WHERE database IN ('gold', 'live')"
+        return {table: rows for table, rows in self.client.query(sql).result_rows if rows is not None}
+
     def _evidence(self, tables: list[str], sql: str) -> Evidence:
         return evidence_of(self.client, tables, sql)
+
+
+def _tables_of(dataset: Dataset) -> list[str]:
+    tables = [f"gold.{dataset.name}"] if dataset.warehouse is not None else []
+    return [*tables, f"live.{dataset.name}"] if dataset.live is not None else tables
 
 
 def build_server(settings: Settings, client: Client | None = None) -> FastMCP:

@@ -6,14 +6,17 @@
 3. When everything is staged, the swaps follow in one go: dimensions first. Partitions by REPLACE PARTITION (an emptied
    one is dropped), tables without partitions by EXCHANGE TABLES.
 4. `platform.loads` gets the set. A load that was killed before has left no trace there and is simply repeated.
+   `platform.shown` says what is shown now, and what the checks said of it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 
 from clickhouse_connect.driver.client import Client
@@ -28,11 +31,12 @@ from headwater.lake.changes import changed_partitions
 from headwater.lake.locks import table_lock
 from headwater.lake.partitions import FOREVER, NOTHING, WHOLE, Affected
 from headwater.lake.snapshots import head_id
+from headwater.quality.results import latest_reports
 from headwater.warehouse.arrow import LoadRefused, chunks, for_clickhouse
 from headwater.warehouse.client import explained
 from headwater.warehouse.ddl import create_staging, drop_staging, ensure_table, table_uuid, warehouse_table
 from headwater.warehouse.partitions import partition_cut
-from headwater.warehouse.state import Loaded, ensure_state, last_snapshots, record
+from headwater.warehouse.state import Loaded, Shown, ensure_state, last_snapshots, record, show
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +90,21 @@ def load(
         loaded = [_loaded(client, item) for item in staged]
         if loaded:
             record(client, uuid.uuid4().hex, loaded)
+        show(client, _shown(catalog, heads))
         for item in staged:
             drop_staging(client, item.dataset)
         return loaded
+
+
+def _shown(catalog: Catalog, heads: dict[str, int]) -> Iterator[Shown]:
+    """Each dataset with the snapshot it shows and its newest quality report."""
+    reports = {report["dataset"]: report for report in latest_reports()}
+    now = datetime.now(UTC)
+    for name, head in sorted(heads.items()):
+        committed = catalog.load_table(f"gold.{name}").snapshot_by_id(head)
+        at = datetime.fromtimestamp(committed.timestamp_ms / 1000, UTC) if committed else now
+        report = reports.get(name, {"checked_at": None, "results": []})
+        yield Shown(name, head, at, now, report["checked_at"], json.dumps(report["results"]))
 
 
 def _heads(catalog: Catalog, datasets: Sequence[Dataset]) -> dict[str, int]:

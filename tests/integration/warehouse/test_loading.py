@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.integration.lake.shop import FIRST, OPEN, Shop, open_shop
 
 from headwater.lake.catalog import get_catalog
 from headwater.lake.partitions import dates
+from headwater.lake.snapshots import head_id
 from headwater.settings import get_settings
 from headwater.warehouse.arrow import LoadRefused
 from headwater.warehouse.client import writer
@@ -75,6 +77,11 @@ def loads_of(shop: Shop, client: Client) -> int:
     return client.query(query).result_rows[0][0]
 
 
+def shown(shop: Shop, client: Client, name: str) -> tuple[Any, ...]:
+    query = "SELECT snapshot_id, seen_at, quality FROM platform.shown FINAL WHERE dataset = {d:String}"
+    return client.query(query, {"d": f"{shop.prefix}{name}"}).result_rows[0]
+
+
 def assert_shows_the_lake(shop: Shop, client: Client) -> None:
     for name in ("fct_sale", "mart_day"):
         assert warehouse_rows(shop, client, name) == shop.rows(name)
@@ -88,6 +95,18 @@ def test_a_first_load_shows_the_lake_and_a_second_changes_nothing(shop: Shop, cl
     before = {name: parts(shop, client, name) for name in NAMES}, loads_of(shop, client)
     assert load_shop(shop, client) == {}
     assert ({name: parts(shop, client, name) for name in NAMES}, loads_of(shop, client)) == before
+
+
+def test_what_is_shown_is_told_with_its_quality_and_when_it_was_last_seen_to_be_current(
+    shop: Shop, client: Client
+) -> None:
+    load_shop(shop, client)
+    snapshot, seen, quality = shown(shop, client, "fct_sale")
+    assert snapshot == head_id(shop.catalog.load_table(f"gold.{shop.prefix}fct_sale"))
+    assert {result["passed"] for result in json.loads(quality)} == {True}
+    load_shop(shop, client)
+    again, later, _ = shown(shop, client, "fct_sale")
+    assert (again, later > seen) == (snapshot, True)
 
 
 def test_the_open_end_of_a_history_is_the_end_of_the_calendar(shop: Shop, client: Client) -> None:
