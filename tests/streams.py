@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[1]
 PARTITIONS = 2
+LONGEST_MESSAGE = 16 * 1024 * 1024  # as `contract apply` has it
 
 
 def sale(number: int, **changes: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ class StreamCase:
         self.schema_id = self.registry.register(self.dataset.subject, self.schema)
 
     def create_topic(self) -> None:
-        topic = NewTopic(self.dataset.topic, PARTITIONS, 1, config={"max.message.bytes": str(8 * 1024 * 1024)})
+        topic = NewTopic(self.dataset.topic, PARTITIONS, 1, config={"max.message.bytes": str(LONGEST_MESSAGE)})
         self.admin.create_topics([topic])[self.dataset.topic].result()
 
     def recreate_topic(self) -> None:
@@ -82,9 +83,15 @@ class StreamCase:
         fastavro.schemaless_writer(buffer, dict(schema or self.schema), record)
         return buffer.getvalue()
 
-    def produce(self, *values: bytes | None, partition: int = 0, transactional: bool | None = None) -> None:
+    def produce(
+        self,
+        *values: bytes | None,
+        partition: int = 0,
+        key: bytes | None = b"7",
+        transactional: bool | None = None,
+    ) -> None:
         """Send values to one partition; in one transaction, committed (True) or aborted (False)."""
-        config = client_config(self.settings, message_max_bytes=8 * 1024 * 1024)
+        config = client_config(self.settings, message_max_bytes=LONGEST_MESSAGE)
         if transactional is not None:
             config["transactional.id"] = uuid.uuid4().hex
         producer = Producer(config)
@@ -92,7 +99,7 @@ class StreamCase:
             producer.init_transactions(120)
             producer.begin_transaction()
         for value in values:
-            producer.produce(self.dataset.topic, key=b"7", value=value, partition=partition)
+            producer.produce(self.dataset.topic, key=key, value=value, partition=partition)
         assert producer.flush(30) == 0
         if transactional is not None:
             (producer.commit_transaction if transactional else producer.abort_transaction)(30)
@@ -127,11 +134,14 @@ class StreamCase:
         return ledger_of(self.dataset, Broker(self.settings).topic(self.dataset.topic), exact=exact)
 
 
-def stream_case(settings: Settings) -> StreamCase:
-    """A new stream with the contract of `transactions` under a name of its own."""
+TRANSACTIONS = CHECKOUT / "schemas" / "contracts" / "loyalty" / "transactions.yaml"
+
+
+def stream_case(settings: Settings, contract: Path = TRANSACTIONS) -> StreamCase:
+    """A new stream with this contract under a name of its own."""
     mark = uuid.uuid4().hex[:10]
-    original = load_dataset(CHECKOUT / "schemas" / "contracts" / "loyalty" / "transactions.yaml")
-    dataset = replace(original, name=f"transactions_{mark}", source_name=f"test.transactions.{mark}")
+    original = load_dataset(contract)
+    dataset = replace(original, name=f"{original.name}_{mark}", source_name=f"test.{original.name}.{mark}")
     return StreamCase(settings, dataset, RegistryClient(settings))
 
 

@@ -1,14 +1,23 @@
-"""Fault 20: events that are an hour, a day and a year late. All are counted and lie in the partition of their day."""
+"""Fault 20: events that are an hour, a day and a year late. All are counted and lie in the partition of their day,
+and gold of that day, and of no other, is built again.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+from pathlib import Path
 
 import pytest
 from tests.datasets.cases import Lake
 from tests.integration.lake.sales import new_dataset, sale
 
+from headwater.contracts.iceberg import apply_table
+from headwater.contracts.model import Column, Contracts, Dataset, Kind, PartitionField, Spread
+from headwater.contracts.types import Decimal, Primitive
+from headwater.lake import gold
 from headwater.lake.changes import DateRange, changed_partitions
+from headwater.lake.models import Model, load_model
 from headwater.lake.silver import build
 from headwater.lake.snapshots import head_id
 
@@ -39,3 +48,66 @@ def test_late_events_find_their_day_and_gold_is_told_of_it(lake: Lake) -> None:
         DateRange(dt.date(2016, 6, 1), dt.date(2016, 7, 1)),
         DateRange(dt.date(2017, 6, 1), dt.date(2017, 7, 1)),
     )
+
+
+def test_gold_of_the_day_they_belong_to_is_built_again(lake: Lake, tmp_path: Path) -> None:
+    dataset = new_dataset(lake)
+    contracts, model = by_day(lake, dataset, tmp_path)
+    months = [NOON, NOON - dt.timedelta(days=60), NOON - dt.timedelta(days=365)]
+    lake.arrive(dataset, [sale(n, n, event_timestamp=when) for n, when in enumerate(months)])
+    build(lake.spark, lake.catalog, dataset)
+    gold.build(lake.spark, lake.catalog, contracts, model)
+    before, untouched = figures(lake, model), files(lake, model, months[1])
+    assert before == {when.date(): (1, decimal.Decimal("2.50")) for when in months}
+    late = {by: NOON - LATE[by] for by in LATE}
+    costly = {"sales_value": "7.00"}
+    lake.arrive(dataset, [sale(9 + n, 9 + n, event_timestamp=when, **costly) for n, when in enumerate(late.values())])
+    build(lake.spark, lake.catalog, dataset)
+    gold.build(lake.spark, lake.catalog, contracts, model)
+    assert figures(lake, model) == before | {
+        late["an hour"].date(): (2, decimal.Decimal("9.50")),
+        late["a day"].date(): (1, decimal.Decimal("7.00")),
+        late["a year"].date(): (2, decimal.Decimal("9.50")),
+    }
+    assert files(lake, model, months[1]) == untouched, "a month without news was written again"
+
+
+def by_day(lake: Lake, dataset: Dataset, folder: Path) -> tuple[Contracts, Model]:
+    """A gold table of sales by day, by month of which it is partitioned."""
+    mart = Dataset(
+        name=f"mart_{dataset.name}",
+        domain="late",
+        kind=Kind.MODEL,
+        version="1.0.0",
+        description="Sales by day",
+        owner="tests",
+        path=Path("late.yaml"),
+        columns=(
+            Column("day", Primitive.DATE, primary_key=True, sources=(f"{dataset.name}.transaction_date",)),
+            Column("lines", Primitive.LONG),
+            Column("sales", Decimal(20, 2)),
+        ),
+        partition_by=(PartitionField("day", "month"),),
+        spread={dataset.name: Spread.SAME},
+        change_column="day",
+    )
+    (folder / "late").mkdir()
+    (folder / "late" / f"{mart.name}.sql").write_text(
+        "SELECT transaction_date AS day, count(*) AS lines, sum(sales_value) AS sales "
+        f"FROM silver.{dataset.name} GROUP BY transaction_date"
+    )
+    contracts = Contracts({dataset.name: dataset, mart.name: mart})
+    apply_table(lake.catalog, mart, f"gold.{mart.name}")
+    return contracts, load_model(mart, folder, contracts)
+
+
+def figures(lake: Lake, model: Model) -> dict[dt.date, tuple[int, decimal.Decimal]]:
+    """Lines and sales of each day in gold."""
+    return {row["day"]: (row["lines"], row["sales"]) for row in lake.rows(f"gold.{model.dataset.name}")}
+
+
+def files(lake: Lake, model: Model, when: dt.datetime) -> set[str]:
+    """Data files of the month."""
+    month = (when.year - 1970) * 12 + when.month - 1
+    rows = lake.rows(f"gold.{model.dataset.name}.files", "file_path, partition.day_month AS month")
+    return {row["file_path"] for row in rows if row["month"] == month}
