@@ -28,8 +28,8 @@ with DAG(
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(minutes=5),
-    default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=4)},
+    dagrun_timeout=timedelta(minutes=6),
+    default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=5)},
     tags=["headwater", "bronze"],
 ):
     HeadwaterOperator(

@@ -125,6 +125,12 @@ def test_restating_takes_the_dates_of_the_run(dags):
     ]
 
 
+def test_the_streams_dag_leaves_alone_what_has_failed(dags):
+    (task,) = dags["streams"].tasks
+    assert task.arguments == ["stream", "start", "--leave-failed", "--json"]
+    assert task.execution_timeout < dags["streams"].dagrun_timeout
+
+
 def test_a_file_drop_that_is_announced_starts_its_domain_at_once(dags):
     schedule = dags["loyalty"].timetable
     assert schedule.timetable.expression == "*/15 * * * *"

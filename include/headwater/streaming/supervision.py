@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from headwater.embedded import processes
+from headwater.embedded.errors import StartFailed
 from headwater.embedded.service import ProcessSpec
 from headwater.errors import TerminalError
 from headwater.settings import Settings, get_settings
@@ -56,7 +57,7 @@ def process_spec(settings: Settings, names: Sequence[str] = ()) -> ProcessSpec:
     )
 
 
-def start(names: Sequence[str] = (), *, leave_failed: bool = False, wait_seconds: float = 120.0) -> bool:
+def start(names: Sequence[str] = (), *, leave_failed: bool = False, wait_seconds: float = 180.0) -> bool:
     """See that these streams (default: all) are read, and wait until they are; whether a process was started for it.
 
     An application that runs without one of them is ended after its batch and started again with all of its own and
@@ -145,7 +146,14 @@ def _await_streams(settings: Settings, running: processes.Running, names: Sequen
         if late:
             break
         time.sleep(0.2)
-    processes.await_healthy(settings, process_spec(settings, names), running, seconds=1.0)
+    unread = ", ".join(sorted({*names} - {status.dataset for status in living}))
+    log = processes.log_file(settings, PROCESS)
+    raise StartFailed(
+        f"{f'{unread}: not read after {seconds:.0f} s' if alive else 'it ended'}; the end of its log:\n    "
+        + "\n    ".join(processes.tail(log, 8)),
+        where=PROCESS,
+        remedy=f"see {log}, then `headwater stream start` again",
+    )
 
 
 def _refusal(status: StreamStatus) -> TerminalError:
