@@ -32,7 +32,14 @@ from headwater.lake.snapshots import ancestry, operation_of, properties_of
 from headwater.settings import get_settings
 from headwater.streaming.ledger import account_of, nearest_account
 from headwater.streaming.live_rows import LiveRows
-from headwater.streaming.live_tables import LivePosition, ensure_tables, make_views, read_position, write_position
+from headwater.streaming.live_tables import (
+    LivePosition,
+    ensure_tables,
+    live_uuid,
+    make_views,
+    read_position,
+    write_position,
+)
 from headwater.streaming.live_views import LiveView, views_of
 from headwater.warehouse.client import explained, writer
 
@@ -60,6 +67,7 @@ class LiveFollower:
         self._client: Client | None = None
         self._position: LivePosition | None = None
         self._views: tuple[LiveView, ...] = ()
+        self._uuid = ""
 
     @property
     def _table(self) -> str:
@@ -111,6 +119,7 @@ class LiveFollower:
             client = writer()
             ensure_tables(client, self.dataset)
             self._views = views_of(self.dataset, get_settings().live_views_dir)
+            self._uuid = live_uuid(client, self.dataset.name)
             self._position = read_position(client, self.dataset.name)
             self._client = client
         return self._client
@@ -178,6 +187,9 @@ class LiveFollower:
 
     def _take(self, client: Client, table: Table, snapshot: Snapshot, scan: Scan, mark: str) -> int:
         """Insert a step's rows, then record that they are there; rows inserted."""
+        if live_uuid(client, self.dataset.name) != self._uuid:
+            self._close()
+            raise RetryableError("the table was made anew meanwhile; the next attempt fills it", where=self._table)
         chunks: Counter[str] = Counter()
         inserted = 0
         for path, batch in file_batches(scan):
@@ -200,4 +212,4 @@ class LiveFollower:
 
     def _record(self, client: Client, position: LivePosition) -> None:
         self._position = position
-        write_position(client, self.dataset.name, position)
+        write_position(client, self.dataset.name, position, self._uuid)

@@ -8,10 +8,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from tests.integration.streaming.bronze import Bronze, new_bronze, row
 
+from headwater.errors import RetryableError
 from headwater.settings import Settings
 from headwater.streaming.ledger import Account
 from headwater.streaming.live import LiveFollower
-from headwater.streaming.live_tables import LivePosition
+from headwater.streaming.live_tables import LivePosition, ensure_tables
 from headwater.warehouse.client import writer
 
 pytestmark = pytest.mark.integration
@@ -64,6 +65,29 @@ def test_an_empty_table_is_filled_with_all_of_bronze_though_its_first_snapshots_
     assert LiveFollower(bronze.dataset).catch_up() == 9
     assert seen(client, bronze) == list(range(9))
     assert LiveFollower(bronze.dataset).catch_up() == 0
+
+
+def test_a_table_that_was_made_anew_is_filled_anew(bronze: Bronze, client: Client):
+    """As `contract apply` does where the sorting key changes."""
+    three_snapshots(bronze)
+    LiveFollower(bronze.dataset).catch_up()
+    client.command(f"DROP TABLE live.{bronze.dataset.name} SYNC")
+
+    assert LiveFollower(bronze.dataset).catch_up() == 9
+    assert seen(client, bronze) == list(range(9))
+
+
+def test_a_table_that_is_made_anew_while_it_is_followed_is_filled_anew(bronze: Bronze, client: Client):
+    three_snapshots(bronze)
+    follower = LiveFollower(bronze.dataset)
+    follower.catch_up()
+    client.command(f"DROP TABLE live.{bronze.dataset.name} SYNC")
+    ensure_tables(client, bronze.dataset)
+    bronze.commit(row(9, 9))
+
+    with pytest.raises(RetryableError, match="made anew"):
+        follower.catch_up()
+    assert follower.catch_up() == 10
 
 
 def test_a_fill_that_was_cut_off_is_repeated_without_a_trace(bronze: Bronze, client: Client):
