@@ -7,7 +7,7 @@ Every night once unpaused (`make demo` leaves it paused), one task per dataset. 
 downstream table still has to read is kept, and so is the one that holds a stream's position. The result of each task
 says files and bytes before and after.
 
-**Try it first:** `spark-submit spark_jobs/maintain_tables.py --dataset transactions --dry-run` says what would be done.
+**Try it first:** `python spark_jobs/maintain_tables.py --dataset transactions --dry-run` says what would be done.
 """
 
 from datetime import timedelta

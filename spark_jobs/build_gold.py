@@ -1,26 +1,33 @@
 """Build a gold table from its model, only where its inputs have changed; publish it after its checks have passed.
 
-`spark-submit spark_jobs/build_gold.py --dataset fct_sales [--from 2017-03-01 --to 2017-04-01]`
+`python spark_jobs/build_gold.py --dataset fct_sales [--from 2017-03-01 --to 2017-04-01]`
 
 Without a range: what changed since the table's last commit; nothing changed, no commit. With a range (half-open dates):
 these partitions as well, whatever has changed. Ends with 65 when a quality rule of severity error is broken: readers
-keep the version before.
+keep the version before. The last line is one JSON object: rows, parts replaced, checks, seconds, snapshot id.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from headwater.contracts.loader import load_contracts
-from headwater.jobs import run_job
+from headwater.jobs import add_date_range, job_parser, run_job
 from headwater.lake.catalog import get_catalog
 from headwater.lake.gold import build, requested_range
 from headwater.lake.models import load_model
 from headwater.lake.sessions import CATALOG, get_spark
 from headwater.settings import get_settings
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of this job."""
+    found = job_parser(__doc__)
+    found.add_argument("--dataset", required=True, help="a gold dataset, such as fct_sales")
+    add_date_range(found, "build")
+    return found
 
 
 def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
@@ -31,15 +38,6 @@ def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     spark = get_spark(f"build gold {arguments.dataset}")
     spark.catalog.setCurrentCatalog(CATALOG)
     return {"dataset": arguments.dataset, **build(spark, get_catalog(), contracts, model, requested).as_json()}
-
-
-def parser() -> argparse.ArgumentParser:
-    """Arguments of this job."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--dataset", required=True, help="a gold dataset, such as fct_sales")
-    found.add_argument("--from", dest="start", type=date.fromisoformat, help="first date to build again")
-    found.add_argument("--to", dest="end", type=date.fromisoformat, help="the date after the last")
-    return found
 
 
 if __name__ == "__main__":

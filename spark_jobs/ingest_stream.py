@@ -1,27 +1,37 @@
-"""Kafka into bronze: `spark-submit spark_jobs/ingest_stream.py [--dataset NAME]… [--once]`.
+"""Kafka into bronze, as long as it is let.
+
+`python spark_jobs/ingest_stream.py [--dataset transactions]… [--once]`
 
 Every offset of a dataset's topic becomes one row of `lake.bronze.<dataset>`; the table decides where to begin. Without
-`--dataset` all streams run, one query each. `--once` reads what is there and ends; otherwise it runs until SIGTERM.
-See `headwater.streaming.application`.
+`--dataset` all streams run, one query each. `--once` reads what is there and ends; otherwise it runs until SIGTERM, and
+ends after the batch that is being written. See `headwater.streaming.application`.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from headwater.jobs import run_job
+from headwater.contracts.loader import load_contracts
+from headwater.contracts.model import Kind
+from headwater.jobs import job_parser, run_job
+from headwater.settings import get_settings
+from headwater.streaming.application import run
+from headwater.streaming.session import stream_session
 
 
-def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
+def parser() -> argparse.ArgumentParser:
+    """Arguments of this job."""
+    found = job_parser(__doc__)
+    found.add_argument("--dataset", action="append", help="a dataset of kind stream; repeatable; default: all")
+    found.add_argument("--once", action="store_true", help="read what is there, then end")
+    return found
+
+
+def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Run the streams that were asked for."""
-    from headwater.contracts.loader import load_contracts
-    from headwater.contracts.model import Kind
-    from headwater.settings import get_settings
-    from headwater.streaming.application import run
-    from headwater.streaming.session import stream_session
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("py4j", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -32,7 +42,4 @@ def ingest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", action="append", help="a stream's name; repeatable; default: all")
-    parser.add_argument("--once", action="store_true", help="read what is there, then end")
-    run_job(parser, ingest)
+    run_job(parser(), main)

@@ -238,6 +238,11 @@ def search_path() -> str:
     return os.environ.get("PATH", "")
 
 
+def is_submitted() -> bool:
+    """Whether `spark-submit` has started this process, and a JVM beside it."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
 def inherited_java_home() -> str:
     """JAVA_HOME of this process, or an empty string."""
     return os.environ.get("JAVA_HOME", "")

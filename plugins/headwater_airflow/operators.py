@@ -43,6 +43,9 @@ class SparkJobOperator(SparkSubmitOperator):
         from headwater.settings import get_settings  # not while the DAG is parsed: it reads the environment
 
         if not get_settings().spark_remote:
+            from headwater.lake.sessions import submit_properties
+
+            self.properties_file = str(submit_properties())
             return super().execute(context)
         repair_embedded_spark()
         self._command = JobCommand([self.application, *self.application_args], cwd=str(PROJECT_DIR))

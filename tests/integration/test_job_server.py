@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from headwater.embedded.job_client import WarmJob
+from headwater.errors import RetryableError
 from headwater.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -27,15 +28,20 @@ def settings() -> Iterator[Settings]:
         socket = Path(home) / "jobs.sock"
         server = subprocess.Popen([sys.executable, "-m", "headwater.embedded.job_server", str(socket)])
         chosen = Settings(home=Path(home))
-        deadline = time.monotonic() + 120
-        while (job := WarmJob.connect(chosen)) is None:
-            assert server.poll() is None, "the server ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        job.close()
+        connected(server, chosen).close()
         yield chosen
         server.terminate()
         server.wait(timeout=20)
+
+
+def connected(server: subprocess.Popen[bytes], settings: Settings) -> WarmJob:
+    """A connection to the server, as soon as it listens."""
+    deadline = time.monotonic() + 120
+    while (job := WarmJob.connect(settings)) is None:
+        assert server.poll() is None, "the server ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return job
 
 
 def run(settings: Settings, tmp_path: Path, code: str, **env: str) -> tuple[int | None, list[str]]:
@@ -81,7 +87,37 @@ def test_a_job_ends_with_its_client(settings, tmp_path):
         pids.append(int(line))
         threading.Thread(target=job.kill).start()
 
-    with pytest.raises(Exception, match="went away"):
+    with pytest.raises(RetryableError, match="went away"):
         job.run([str(script)], cwd=str(tmp_path), env=dict(os.environ), on_line=on_line)
-    _, alive = psutil.wait_procs([p for p in psutil.process_iter() if p.pid == pids[0]], timeout=20)
-    assert not alive
+    assert ended(pids[0])
+
+
+def test_a_job_that_does_not_listen_is_killed(tmp_path):
+    code = "import headwater.embedded.job_server as s; s.KILL_AFTER_SECONDS = 0.2; "
+    code += "from pathlib import Path; import sys; s.JobServer(Path(sys.argv[1])).serve()"
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(os.getpid(), flush=True)\ntime.sleep(600)"
+    )
+    with tempfile.TemporaryDirectory(prefix="hw-") as home:
+        server = subprocess.Popen([sys.executable, "-c", code, f"{home}/jobs.sock"])
+        job = connected(server, Settings(home=Path(home)))
+        pids: list[int] = []
+
+        def on_line(line: str) -> None:
+            pids.append(int(line))
+            threading.Thread(target=job.kill).start()
+
+        with pytest.raises(RetryableError, match="went away"):
+            job.run([str(script)], cwd=str(tmp_path), env=dict(os.environ), on_line=on_line)
+        assert ended(pids[0])
+        assert server.poll() is None
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def ended(pid: int) -> bool:
+    """Whether the process ends within 20 s."""
+    _, alive = psutil.wait_procs([p for p in psutil.process_iter() if p.pid == pid], timeout=20)
+    return not alive

@@ -5,8 +5,8 @@ has about thirty jobs. The counterpart of the warm Spark Connect server, for the
 
 Protocol, on a Unix socket that only this user can open: the client sends one JSON object {argv, cwd, env} with a file
 descriptor for the job's output; the server answers {"pid": …} and, when the job has ended, {"exit": code}. A client
-that hangs up ends its job. When the code on disk has changed since it was imported, the server answers
-{"stale": true} and starts itself anew.
+that hangs up ends its job: SIGTERM, and SIGKILL to one that does not listen. When the code on disk has changed since
+it was imported, the server answers {"stale": true} and starts itself anew.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +29,21 @@ from headwater.settings import extend_environment, replace_environment
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_REQUEST = 1 << 20
+KILL_AFTER_SECONDS = 20.0
+"""Longer than what a job takes to end its queries on the Spark server (`headwater.jobs.STOP_SECONDS`)."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A child at work: its pid, a descriptor that becomes readable when it ends, and the client that waits for it."""
+    """A child at work: its pid, a descriptor that becomes readable when it ends, and the client that waits for it.
+
+    `kill_at`: the moment of the monotonic clock when a job that was told to stop has had its time.
+    """
 
     pid: int
     pidfd: int
     client: socket.socket
+    kill_at: float | None = None
 
 
 def import_everything() -> None:
@@ -86,8 +93,16 @@ class JobServer:
     def serve(self) -> NoReturn:
         """Serve until killed."""
         while True:
-            for key, _ in self.selector.select():
+            due = [job.kill_at for job in self.jobs.values() if job.kill_at is not None]
+            for key, _ in self.selector.select(max(0.0, min(due) - time.monotonic()) if due else None):
                 key.data()
+            self._kill_the_deaf()
+
+    def _kill_the_deaf(self) -> None:
+        for job in self.jobs.values():
+            if job.kill_at is not None and job.kill_at <= time.monotonic():
+                job.kill_at = None
+                os.killpg(job.pid, signal.SIGKILL)
 
     def _accept(self) -> None:
         client, _ = self.listener.accept()
@@ -132,9 +147,15 @@ class JobServer:
 
     def _hung_up(self, job: Job) -> None:
         """The client is gone: its job is of no use to anybody."""
+        if job.pid not in self.jobs:  # it ended at the same moment
+            return
         self.selector.unregister(job.client)
         job.client.close()
-        os.killpg(job.pid, signal.SIGTERM)
+        job.kill_at = time.monotonic() + KILL_AFTER_SECONDS
+        try:
+            os.killpg(job.pid, signal.SIGTERM)
+        except ProcessLookupError:  # so young that it leads no group yet
+            os.kill(job.pid, signal.SIGTERM)
 
     def _start_anew(self) -> NoReturn:
         os.execv(sys.executable, [sys.executable, "-m", "headwater.embedded.job_server", self.listener.getsockname()])  # noqa: S606 - itself

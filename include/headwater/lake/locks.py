@@ -2,7 +2,8 @@
 
 A session-level advisory lock in Postgres (database `headwater`): whoever builds, restates, compacts or expires a table
 holds it, on whatever machine. It is bound to the connection, so a killed holder frees it at once, and a holder whose
-host went away frees it after about a minute (TCP keepalive). Streams do not take it; their lease is their own.
+host went away frees it after about a minute (TCP keepalive). What a killed holder has left running on a Spark Connect
+server is ended before the next one begins (`fencing`). Streams do not take it; their lease is their own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 import psycopg
 
 from headwater.errors import RetryableError
+from headwater.lake.fencing import fenced
 from headwater.settings import get_settings
 
 WAIT_SECONDS = 600.0
@@ -76,7 +78,8 @@ def table_lock(table: str, *, purpose: str = "", wait_seconds: float = WAIT_SECO
                 where=table,
                 remedy="wait for it to end and run again; `headwater status` shows what runs",
             ) from None
-        yield TableLock(table, connection)
+        with fenced(connection, lock_key(table)):
+            yield TableLock(table, connection)
 
 
 def lock_key(table: str) -> int:

@@ -2,20 +2,25 @@
 
 `get_spark` connects to the server of `settings.spark_remote` where that is set (about 3 s), else it starts Spark in
 this process with the jars of the lock (fetched where they are missing), or takes the one that `spark-submit` has
-started. Passwords are handed over in memory or in a private file, never on a command line.
+started, which has them from the properties file of `headwater spark properties`. Passwords are handed over in memory or
+in a private file, never on a command line.
 """
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.embedded import downloads
 from headwater.embedded.java import ensure_java, environment
-from headwater.settings import LOOPBACK, Settings, extend_environment, get_settings
+from headwater.errors import ConfigurationError
+from headwater.settings import LOOPBACK, Settings, extend_environment, get_settings, is_submitted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client import SparkConnectClient
 
 CATALOG = "lake"
 LONGEST_AVRO_VALUE = 32 * 1024 * 1024
@@ -29,6 +34,8 @@ HEAP_BACK = "-XX:+UseG1GC -XX:G1PeriodicGCInterval=60000"
 """An idle JVM gives memory back to the system each minute."""
 LAUNCH_ONLY = ("spark.driver.extraClassPath", "spark.driver.extraJavaOptions", "spark.driver.memory", "spark.master")
 """What must be known before the JVM starts, and holds no secret."""
+GOODBYE_RETRIES = 3
+"""By default a client tries for ten minutes to tell a server that is gone that it leaves."""
 
 
 def spark_conf() -> dict[str, str]:
@@ -45,14 +52,17 @@ def _engine(settings: Settings) -> dict[str, str]:
     # ClickHouse's driver carries a mangled copy of a class of RoaringBitmap: in front of Spark's own it breaks MERGE.
     # As `spark.jars` it comes behind.
     behind = [jar for jar in jars if jar.name.startswith("clickhouse-")]
-    return {
+    local = settings.spark_master.startswith("local")
+    loopback = {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+    return (loopback if local else {}) | {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars if jar not in behind),
-        "spark.jars": ",".join(str(jar) for jar in behind),
+        # Executors of a cluster get them all from the driver.
+        "spark.jars": ",".join(str(jar) for jar in (behind if local else jars)),
         "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC {HEAP_BACK} {AVRO_LIMITS}",
-        "spark.driver.host": LOOPBACK,
-        "spark.driver.bindAddress": LOOPBACK,
+        "spark.executor.extraJavaOptions": f"-Duser.timezone=UTC {AVRO_LIMITS}",
+        "spark.pyspark.driver.python": sys.executable,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -105,7 +115,11 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
 
     settings = get_settings()
     if settings.spark_remote and not classic:
-        return SparkSession.builder.remote(settings.spark_remote).appName(app_name).getOrCreate()
+        return _with_named_connections(
+            SparkSession.builder.remote(settings.spark_remote).appName(app_name).getOrCreate()
+        )
+    if is_submitted():
+        return _submitted(app_name)
     from pyspark import SparkConf, SparkContext
 
     if SparkContext._gateway is None:
@@ -124,6 +138,75 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     return spark
+
+
+def _submitted(app_name: str) -> SparkSession:
+    """The session that `spark-submit` has configured; its JVM runs already, so nothing can be added to it."""
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.appName(app_name).getOrCreate()
+    if spark.conf.get(f"spark.sql.catalog.{CATALOG}", None) is None:
+        raise ConfigurationError(
+            f"spark-submit was given no Iceberg and no catalog `{CATALOG}`",
+            where=app_name,
+            remedy='spark-submit --properties-file "$(headwater spark properties)" …',
+        )
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def connect_client() -> SparkConnectClient | None:
+    """The client of this thread's session where that is on a Connect server; None for a classic one, or none."""
+    if "pyspark.sql.connect.session" not in sys.modules:
+        return None
+    from pyspark.sql.connect.session import SparkSession
+
+    session = SparkSession.getActiveSession()
+    return None if session is None else session.client
+
+
+def release() -> None:
+    """End what this thread's session still runs, and the session: a Connect server holds a catalog for each."""
+    from pyspark.sql import SparkSession
+
+    if (client := connect_client()) is not None:
+        impatient(client)
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        return
+    with suppress(Exception):  # the server may be gone, or have closed the session itself
+        spark.interruptAll()
+    spark.stop()
+
+
+def impatient(client: SparkConnectClient) -> None:
+    """Let the client give up soon where the server does not answer."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    client.set_retry_policies([DefaultPolicy(max_retries=GOODBYE_RETRIES)])
+
+
+def connection_name(session_id: str) -> str:
+    """How the catalog's connections of a Connect session are called in Postgres: `fencing` ends them by it."""
+    return f"headwater-{session_id}"
+
+
+def _with_named_connections(spark: SparkSession) -> SparkSession:
+    """Tell the session's own catalog, which is made when it is first used, to name its connections."""
+    client, name = connect_client(), f"spark.sql.catalog.{CATALOG}.uri"
+    uri = spark.conf.get(name, "") or ""
+    if client is not None and uri.startswith("jdbc:postgresql:") and "ApplicationName=" not in uri:
+        spark.conf.set(name, f"{uri}{'&' if '?' in uri else '?'}ApplicationName={connection_name(client._session_id)}")
+    return spark
+
+
+def submit_properties(path: Path | None = None) -> Path:
+    """The properties file for `spark-submit` (default: `<home>/spark/submit.conf`), the jars it names fetched."""
+    settings = get_settings()
+    downloads.ensure(settings, ("spark",), ensure_java(settings).executable)
+    path = path or settings.home / "spark" / "submit.conf"
+    Path(spark_conf()["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
+    return write_spark_properties(path)
 
 
 def write_spark_properties(path: Path) -> Path:
