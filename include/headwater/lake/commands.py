@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headwater.console import noun
+from headwater.console import Json, noun, say
 
 app = noun("Spark for the jobs.")
 
@@ -22,6 +22,7 @@ def _spark() -> None:
 )
 def properties(
     path: Annotated[Path | None, typer.Argument(help="Where to; default: spark/submit.conf of the home")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write the properties file for spark-submit, and print its path.
 
@@ -29,4 +30,5 @@ def properties(
     """
     from headwater.lake.sessions import submit_properties
 
-    typer.echo(submit_properties(path))
+    written = submit_properties(path)
+    say(as_json, {"path": written}, str(written))
