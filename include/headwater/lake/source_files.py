@@ -22,11 +22,13 @@ from pyspark.sql import DataFrame, SparkSession, functions
 
 from headwater.contracts.layers import bronze_columns
 from headwater.contracts.model import Dataset
-from headwater.errors import TerminalError
-from headwater.lake import commits
+from headwater.errors import RetryableError, TerminalError
 from headwater.lake.bounds import literal
+from headwater.lake.branches import BRANCH
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import quoted, spark_type
+from headwater.lake.locks import TableLock, table_lock
+from headwater.lake.publish import publish
 from headwater.lake.snapshots import ancestry, head_id, properties_of
 from headwater.lake.source_table import with_hash
 from headwater.settings import get_settings
@@ -52,7 +54,12 @@ class Drop:
 
 def ingest_files(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
     """Append the files that bronze does not have; returns files and rows. Raises for files that cannot come in."""
-    table = catalog.load_table(f"bronze.{dataset.name}")
+    with table_lock(f"bronze.{dataset.name}", purpose="ingest") as lock:
+        return _ingest(spark, catalog, lock, dataset)
+
+
+def _ingest(spark: SparkSession, catalog: Catalog, lock: TableLock, dataset: Dataset) -> dict[str, Any]:
+    table = catalog.load_table(lock.table)
     drops = [inspect(path, dataset) for path in _landed(dataset)]
     known = _ingested(spark, dataset, table, drops)
     changed = [d.name for d in drops if known.get(d.name, d.bytes) != d.bytes]
@@ -60,7 +67,7 @@ def ingest_files(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dic
     good, bad = [d for d in fresh if not d.fault], [d for d in fresh if d.fault]
     done: dict[str, Any] = {"dataset": dataset.name, "files": len(good), "rows": 0, "snapshot_id": head_id(table)}
     if good:
-        done |= _append(spark, catalog, dataset, good)
+        done |= _append(spark, catalog, lock, dataset, good)
     if bad or changed:
         faults = [f"{d.name}: {d.fault}" for d in bad] + [f"{name}: changed since it came in" for name in changed]
         raise TerminalError(
@@ -104,13 +111,36 @@ def _ingested(spark: SparkSession, dataset: Dataset, table: Table, drops: list[D
     return known | {row[0]: unsure[row[0]] for row in rows.select("_source_file").distinct().collect()}
 
 
-def _append(spark: SparkSession, catalog: Catalog, dataset: Dataset, drops: list[Drop]) -> dict[str, Any]:
-    """One commit with all rows of these files, checked against what their footers promise."""
-    frame = _read(spark, dataset, drops)
+def _append(
+    spark: SparkSession, catalog: Catalog, lock: TableLock, dataset: Dataset, drops: list[Drop]
+) -> dict[str, Any]:
+    """One commit with all rows of these files, if they are as many as their footers promise; otherwise none.
+
+    Raises `RetryableError` where they are not: a file was replaced while it was read.
+    """
     listed = json.dumps({d.name: d.bytes for d in drops}, separators=(",", ":"))
-    snapshot = commits.append(catalog, frame, f"bronze.{dataset.name}", {FILES: listed})
-    rows = int(properties_of(snapshot).get("added-records", 0))
-    return {"rows": rows, "snapshot_id": snapshot.snapshot_id, "rows_promised": sum(d.rows for d in drops)}
+    promised = sum(d.rows for d in drops)
+
+    def write(branch: str) -> None:
+        _read(spark, dataset, drops).writeTo(branch).option(f"snapshot-property.{FILES}", listed).append()
+
+    def audit(_branch: str) -> None:
+        written = _added(catalog, lock.table, BRANCH)
+        if written != promised:
+            raise RetryableError(
+                f"{written} rows were read where the footers promise {promised}: {', '.join(d.name for d in drops)}",
+                where=lock.table,
+                remedy="nothing came in; drop complete files under names of their own and run the job again",
+            )
+
+    snapshot_id = publish(spark, catalog, lock, write, audit)
+    return {"rows": _added(catalog, lock.table), "snapshot_id": snapshot_id, "rows_promised": promised}
+
+
+def _added(catalog: Catalog, name: str, branch: str = "main") -> int:
+    """Rows that the branch's newest snapshot has brought."""
+    newest = next(ancestry(catalog.load_table(name), branch), None)
+    return 0 if newest is None else int(properties_of(newest).get("added-records", 0))
 
 
 def _read(spark: SparkSession, dataset: Dataset, drops: list[Drop]) -> DataFrame:

@@ -15,10 +15,11 @@ from tests.datasets.cases import Lake
 from headwater.contracts.iceberg import ensure_tables
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import Dataset
-from headwater.errors import TerminalError
+from headwater.errors import RetryableError, TerminalError
+from headwater.lake import source_files
 from headwater.lake.bounds import literal
 from headwater.lake.silver import build
-from headwater.lake.source_files import ingest_files
+from headwater.lake.source_files import Drop, ingest_files
 from headwater.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -78,6 +79,28 @@ def test_what_cannot_come_in_is_named_and_the_rest_comes_in(lake: Lake, promotio
     _drop(landing / "good.parquet", range(4))
     with pytest.raises(TerminalError, match=r"good\.parquet: changed since it came in"):
         ingest_files(lake.spark, lake.catalog, promotions)
+
+
+def test_rows_that_the_footers_do_not_promise_do_not_come_in(
+    lake: Lake, promotions: Dataset, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _drop(landing / "a.parquet", range(100))
+    assert _ingested(lake, promotions) == (1, 100)
+    _drop(landing / "b.parquet", range(100, 110))
+    inspected = source_files.inspect
+
+    def then_replaced(path: Path, dataset: Dataset) -> Drop:
+        drop = inspected(path, dataset)
+        if path.name == "b.parquet":
+            _drop(path, range(100, 107))
+        return drop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(source_files, "inspect", then_replaced)
+        with pytest.raises(RetryableError, match=rf"7 rows .* promise 10: {promotions.name}/b\.parquet"):
+            ingest_files(lake.spark, lake.catalog, promotions)
+    assert len(lake.rows(f"bronze.{promotions.name}")) == 100
+    assert _ingested(lake, promotions) == (1, 7)
 
 
 def _drop(path: Path, products: range) -> None:
