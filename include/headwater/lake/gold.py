@@ -21,16 +21,20 @@ from headwater.lake.locks import TableLock, table_lock
 from headwater.lake.models import Model
 from headwater.lake.partitions import NOTHING, WHOLE, Affected, dates
 from headwater.lake.publish import publish
-from headwater.lake.snapshots import head_id, input_properties, inputs_read, nearest_properties, properties_of
+from headwater.lake.snapshots import (
+    MODEL_KEY,
+    head_id,
+    input_properties,
+    inputs_read,
+    nearest_properties,
+    properties_of,
+)
 from headwater.lake.spread import affected, input_heads
 from headwater.quality.checks import Report, check
 from headwater.quality.results import store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-MODEL_KEY = "headwater.model"
-"""Summary key: fingerprint of the model that made the commit."""
 
 log = logging.getLogger(__name__)
 

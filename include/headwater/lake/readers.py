@@ -1,7 +1,8 @@
 """Who still has to read a table, and from which snapshot on: what expiry must ask before it forgets anything.
 
-Readers are the tables whose summaries name this one as an input, a stream's own position (which is in bronze itself),
-and the live follower's position in ClickHouse.
+Readers are the tables whose summaries name this one as an input, a derived table itself (its next build asks its own
+summaries how far the last one had read), a stream's own position (which is in bronze itself), and the live follower's
+position in ClickHouse.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from headwater.contracts.model import Dataset, Kind
-from headwater.lake.snapshots import ancestry, inputs_read
+from headwater.lake.snapshots import (
+    INPUT_OFFSETS_PREFIX,
+    INPUT_PREFIX,
+    MODEL_KEY,
+    ancestry,
+    inputs_read,
+    nearest_with,
+)
 from headwater.streaming.ledger import nearest_account
 
 LAYERS = ("silver", "gold")
 """Namespaces whose tables are derived from others."""
+
+POSITIONS = (INPUT_PREFIX, INPUT_OFFSETS_PREFIX, MODEL_KEY)
+"""What a derived table says of its last build. Compaction commits on top of it; without it the next build is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,10 @@ class Reader:
 def readers_of(catalog: Catalog, dataset: Dataset, name: str) -> list[Reader]:
     """All readers of `<namespace>.<table>` whose position is known."""
     found = [Reader(reader, position) for reader, position in _derived(catalog, name)]
+    if name.split(".")[0] in LAYERS:
+        table = catalog.load_table(name)
+        own = {snapshot.snapshot_id for key in POSITIONS if (snapshot := nearest_with(table, key)) is not None}
+        found += [Reader(name, position) for position in sorted(own)]
     if name.startswith("bronze.") and dataset.kind is Kind.STREAM:
         account = nearest_account(catalog.load_table(name))
         if account is not None and account.snapshot_id is not None:

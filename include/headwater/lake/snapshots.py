@@ -15,6 +15,12 @@ from pyiceberg.table.snapshots import Snapshot
 INPUT_PREFIX = "headwater.input."
 """Prefix of the summary keys, followed by `<namespace>.<table>` of the input."""
 
+INPUT_OFFSETS_PREFIX = "headwater.input-offsets."
+"""Summary key of silver: the bronze stream's topic id and next offsets at the snapshot that has been read."""
+
+MODEL_KEY = "headwater.model"
+"""Summary key of gold: fingerprint of the model that made the commit."""
+
 
 def ancestry(table: Table, branch: str = "main", *, start: int | None = None) -> Iterator[Snapshot]:
     """Snapshots from the branch's head (or `start`) back to the oldest that is reachable, newest first.
@@ -46,11 +52,17 @@ def operation_of(snapshot: Snapshot) -> str:
 
 def nearest_properties(table: Table, prefix: str, branch: str = "main") -> dict[str, str]:
     """The keys that begin with `prefix`, of the nearest ancestor that has any; empty where none has."""
+    snapshot = nearest_with(table, prefix, branch)
+    told = {} if snapshot is None else properties_of(snapshot)
+    return {key: value for key, value in told.items() if key.startswith(prefix)}
+
+
+def nearest_with(table: Table, prefix: str, branch: str = "main") -> Snapshot | None:
+    """The nearest ancestor that has keys that begin with `prefix`."""
     for snapshot in ancestry(table, branch):
-        found = {key: value for key, value in properties_of(snapshot).items() if key.startswith(prefix)}
-        if found:
-            return found
-    return {}
+        if any(key.startswith(prefix) for key in properties_of(snapshot)):
+            return snapshot
+    return None
 
 
 def inputs_read(table: Table, branch: str = "main") -> dict[str, int]:

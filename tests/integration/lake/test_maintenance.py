@@ -70,6 +70,19 @@ def test_deletes_are_taken_out_and_orphans_swept_by_age(lake: Lake) -> None:
     assert sorted(lake.rows(name), key=repr) == before
 
 
+def test_a_compacted_table_keeps_what_it_knows_of_its_own_last_build(lake: Lake) -> None:
+    dataset = _without_live(new_dataset(lake))
+    name = f"silver.{dataset.name}"
+    for offset in range(2):
+        lake.arrive(dataset, [sale(1000, offset, quantity=offset + 1)])
+        build(lake.spark, lake.catalog, dataset)
+    first = maintain_table(lake.spark, lake.catalog, dataset, name, now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
+    assert first["done"]["compact"]["delete_files_removed"] == 1
+    again = maintain_table(lake.spark, lake.catalog, dataset, name, now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
+    assert again["done"]["expire"]["held_by"] == name
+    assert build(lake.spark, lake.catalog, dataset)["mode"] == "unchanged"
+
+
 def _without_live(dataset: Dataset) -> Dataset:
     """The dataset without a live table, so that no ClickHouse is asked."""
     return dataclasses.replace(dataset, live=None)
