@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from headwater.contracts.iceberg import ensure_tables
 from headwater.contracts.layers import bronze_columns
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import Dataset, Kind, RowRule
-from headwater.contracts.types import Array, Primitive
+from headwater.contracts.types import Array, Map, Primitive
 from headwater.contracts.types import Decimal as DecimalType
 from headwater.lake.restate import restate
 from headwater.lake.silver import build
@@ -63,11 +64,7 @@ class Lake:
         self, dataset: Dataset, rows: Sequence[Mapping[str, Any]], properties: Mapping[str, str] | None = None
     ) -> None:
         """Append rows to bronze in one commit."""
-        columns = {
-            c.name: pa.array([_value(r.get(c.name), c.type) for r in rows], arrow_type(c.type))
-            for c in bronze_columns(dataset)
-        }
-        writer = self.spark.createDataFrame(pa.table(columns)).writeTo(f"lake.bronze.{dataset.name}")
+        writer = self.spark.createDataFrame(bronze_rows(dataset, rows)).writeTo(f"lake.bronze.{dataset.name}")
         for key, value in (properties or {}).items():
             writer = writer.option(f"snapshot-property.{key}", value)
         writer.append()
@@ -85,7 +82,8 @@ class Case:
         self.input = yaml.safe_load((folder / "input.yaml").read_text("utf-8"))
         self.expected = yaml.safe_load((folder / "expect.yaml").read_text("utf-8"))
         self.lake = lake
-        self.dataset = lake.dataset(folder.parent.name, f"case_{folder.parent.name}_{folder.name}", folder.parent)
+        name = f"case_{folder.parent.name}_{folder.name}_{uuid.uuid4().hex[:6]}"
+        self.dataset = lake.dataset(folder.parent.name, name, folder.parent)
         self.offset = 0
         self.before_last: list[dict[str, Any]] = []
 
@@ -122,6 +120,15 @@ class Case:
         return {**by_kind, **arrived, **self.input.get("every_row", {}), **row}
 
 
+def bronze_rows(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows with all columns of the dataset's bronze; what a row does not name is null."""
+    columns = {
+        c.name: pa.array([_value(r.get(c.name), c.type) for r in rows], arrow_type(c.type))
+        for c in bronze_columns(dataset)
+    }
+    return pa.table(columns)
+
+
 def pick(rows: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows with only the columns that are expected, as plain comparable values, sorted."""
     names = list(dict.fromkeys(name for row in expected for name in row))
@@ -135,6 +142,10 @@ def comparable(value: Any) -> Any:
         return text.strip() if value.get("trimmed") else text
     if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, dict):
+        return {key: comparable(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
     if isinstance(value, int | float | Decimal):
         return format(Decimal(str(value)).normalize(), "f")
     if isinstance(value, dt.datetime):
@@ -150,6 +161,8 @@ def arrow_type(kind: Any) -> pa.DataType:
         return pa.decimal128(kind.precision, kind.scale)
     if isinstance(kind, Array):
         return pa.list_(arrow_type(kind.element))
+    if isinstance(kind, Map):
+        return pa.map_(pa.string(), arrow_type(kind.value))
     return ARROW[kind]
 
 
@@ -158,6 +171,8 @@ def _value(value: Any, kind: Any) -> Any:
         return value["repeat"] * value["times"]
     if value is None:
         return None
+    if isinstance(kind, Map):
+        return [(key, _value(item, kind.value)) for key, item in value.items()]
     if isinstance(kind, DecimalType):
         return Decimal(str(value))
     if kind is Primitive.TIMESTAMP:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC
 from headwater.contracts.model import Column, Dataset, Kind, RowRule, Severity
 from headwater.contracts.quality import broken_rules
-from headwater.contracts.types import Primitive
+from headwater.contracts.types import Array, DataType, Map, Primitive
 
 SPACE = r"' \t\r\n'"
 IS_DELETED = "_is_deleted"
@@ -72,8 +72,13 @@ def first_of(frame: DataFrame, partition: str, order: str) -> DataFrame:
 
 
 def order_columns(dataset: Dataset) -> tuple[str, ...]:
-    """Silver's columns that decide which row of a key is newer, most significant first."""
-    return tuple(dict.fromkeys((*dataset.order_by_newest, *POSITION[dataset.kind])))
+    """Silver's columns that decide which row of a key is newer, most significant first.
+
+    A source table is read whole, so what was read later is what it says now, even with an older time: a restored
+    backup has put the row back. Events and files may come in any order; there the contract's order comes first.
+    """
+    declared, place = dataset.order_by_newest, POSITION[dataset.kind]
+    return tuple(dict.fromkeys((*place, *declared) if dataset.kind is Kind.TABLE else (*declared, *place)))
 
 
 def newest_first(dataset: Dataset) -> str:
@@ -86,6 +91,19 @@ def order_struct(dataset: Dataset, alias: str = "") -> str:
     """A SQL struct that compares as the order of newness does (nulls smallest)."""
     prefix = f"{alias}." if alias else ""
     return "struct(" + ", ".join(f"{prefix}{name}" for name in quoted(order_columns(dataset))) + ")"
+
+
+def comparable(expression: str, kind: DataType, depth: int = 0) -> str:
+    """The expression in a form that Spark can compare and hash: a map as its entries by key, at whatever depth."""
+    entry = f"e{depth}"
+    match kind:
+        case Map():
+            value = comparable(f"{entry}.value", kind.value, depth + 1)
+            return f"array_sort(transform(map_entries({expression}), {entry} -> struct({entry}.key, {value} AS value)))"
+        case Array():
+            element = comparable(entry, kind.element, depth + 1)
+            return expression if element == entry else f"transform({expression}, {entry} -> {element})"
+    return expression
 
 
 def keyed_row(dataset: Dataset) -> str:

@@ -1,18 +1,21 @@
 """History (SCD2): from what is known about a key, in whatever order it came, to versions that follow each other.
 
-The timeline of a key is worked out anew from the versions silver has and the rows of the batch, so a late version
-finds its place: it closes the one before it and is closed by the one after. A version holds from the time the source
-gives it (the first one from 1900-01-01) up to the next one's. A delete is a version too, a tombstone with the last
-known values, from when it was noticed; it is never current. A source row that comes again with the time of a version
-that is there corrects that version.
+The timeline of a key is worked out anew from the versions silver has and the rows of the batch, so a late version of a
+stream finds its place: it closes the one before it and is closed by the one after. A version holds from the time the
+source gives it (the first one from 1900-01-01) up to the next one's. A row of a source table with an older time than
+the one read before is no late version: the source says so now, and the version holds from when that was read. A delete
+is a version too, a tombstone with the last known values, from when it was noticed; it is never current. A row that
+comes again with the time of the newest version (of a stream: of any) corrects that version.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, functions
 
 from headwater.contracts.layers import INGESTED_AT, silver_columns
-from headwater.contracts.model import Dataset
+from headwater.contracts.model import Dataset, Kind
 from headwater.contracts.types import Primitive
 from headwater.lake.conform import IS_DELETED, first_of, newest_first, order_columns, quoted
 from headwater.lake.merge import GONE
@@ -36,19 +39,18 @@ def timeline(events: DataFrame, dataset: Dataset) -> DataFrame:
 
     `events` holds what silver knows of these keys and what has come; repeats and any order are allowed.
     """
-    key, time = ", ".join(quoted(dataset.primary_key)), f"`{version_time(dataset)}`"
+    key = ", ".join(quoted(dataset.primary_key))
     if IS_DELETED not in events.columns:
         events = events.selectExpr("*", f"false AS {IS_DELETED}")
-    single = first_of(events, f"{key}, {time}, {IS_DELETED}", newest_first_in_silver(dataset))
-    order = ", ".join(dict.fromkeys((time, *quoted(order_columns(dataset)), IS_DELETED)))
-    begun = single.selectExpr(
+    single = first_of(_begun(events, dataset), f"{key}, _begin, {IS_DELETED}", newest_first_in_silver(dataset))
+    order = _in_order(dataset)
+    told = single.selectExpr(
         "*",
-        f"if({IS_DELETED}, greatest({time}, {INGESTED_AT}), {time}) AS _begin",
-        f"lead({time}) OVER (PARTITION BY {key} ORDER BY {order}) AS _next",
+        f"lead(if({IS_DELETED}, null, _begin)) IGNORE NULLS OVER (PARTITION BY {key} ORDER BY {order}) AS _next",
         f"lag({IS_DELETED}) OVER (PARTITION BY {key} ORDER BY {order}) AS _after_delete",
     )
     # A tombstone gives way to a row that the source says was there again before the delete was noticed.
-    kept = begun.where(f"NOT ({IS_DELETED} AND (coalesce(_next <= _begin, false) OR coalesce(_after_delete, false)))")
+    kept = told.where(f"NOT ({IS_DELETED} AND (coalesce(_next <= _begin, false) OR coalesce(_after_delete, false)))")
     numbered = kept.selectExpr(
         "*",
         f"row_number() OVER (PARTITION BY {key} ORDER BY _begin, {order}) AS _number",
@@ -59,6 +61,51 @@ def timeline(events: DataFrame, dataset: Dataset) -> DataFrame:
     )
     versions = dated.selectExpr("*", f"valid_to = {END} AND NOT {IS_DELETED} AS is_current", f"{key_of(dataset)}")
     return versions.selectExpr(*quoted([c.name for c in silver_columns(dataset)]))
+
+
+def _begun(events: DataFrame, dataset: Dataset) -> DataFrame:
+    """The events with `_begin`, from when each holds.
+
+    An event of a stream holds from its own time. A source table is read whole, so the row that was read last is what
+    holds now: one whose time goes back (a restored backup) begins when it was read, behind the version before it; one
+    with the same time as the row before it corrects that. So each row's beginning follows from those read before it.
+    """
+    time = f"`{version_time(dataset)}`"
+    if dataset.kind is not Kind.TABLE:
+        return events.selectExpr("*", f"{time} AS _begin")
+    key = ", ".join(quoted(dataset.primary_key))
+    event = f"struct(coalesce({time}, {INGESTED_AT}) AS time, {INGESTED_AT} AS arrived, {IS_DELETED} AS deleted)"
+    until_here = f"PARTITION BY {key} ORDER BY {_in_order(dataset)} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    return (
+        events.selectExpr("*", f"collect_list({event}) OVER ({until_here}) AS _until_here")
+        .selectExpr("*", f"{_BEGIN} AS _begin")
+        .drop("_until_here")
+    )
+
+
+_NOTHING_YET = "named_struct('time', null, 'alive_from', null, 'begin', null)"
+_BEGIN = f"""aggregate(
+    _until_here,
+    cast({_NOTHING_YET} AS struct<time: timestamp, alive_from: timestamp, begin: timestamp>),
+    (before, e) -> CASE
+        WHEN e.deleted THEN named_struct('time', before.time, 'alive_from', before.alive_from,
+            'begin', greatest(e.time, e.arrived, before.alive_from))
+        WHEN before.alive_from IS NULL OR e.time > before.alive_from
+            THEN named_struct('time', e.time, 'alive_from', e.time, 'begin', e.time)
+        WHEN e.time = before.time
+            THEN named_struct('time', e.time, 'alive_from', before.alive_from, 'begin', before.alive_from)
+        ELSE named_struct('time', e.time,
+            'alive_from', greatest(e.arrived, before.alive_from + INTERVAL 1 MICROSECOND),
+            'begin', greatest(e.arrived, before.alive_from + INTERVAL 1 MICROSECOND))
+    END,
+    after -> after.begin)"""
+"""From when the last row of a key holds of those read up to here. `alive_from` is the same of the last upsert."""
+
+
+def _in_order(dataset: Dataset) -> str:
+    """A SQL ORDER BY list, oldest first: of a source table as it was read, else as things happened."""
+    time = () if dataset.kind is Kind.TABLE else (f"`{version_time(dataset)}`",)
+    return ", ".join(dict.fromkeys((*time, *quoted(order_columns(dataset)), IS_DELETED)))
 
 
 def key_of(dataset: Dataset) -> str:
@@ -78,3 +125,11 @@ def with_gone(new: DataFrame, existing: DataFrame, dataset: Dataset) -> DataFram
     at = [*dataset.primary_key, "valid_from"]
     gone = existing.join(new.select(*at), on=at, how="left_anti").select(*new.columns)
     return new.selectExpr("*", f"false AS {GONE}").unionByName(gone.selectExpr("*", f"true AS {GONE}"))
+
+
+def without(frame: DataFrame, taken: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """The rows of `frame` that agree with none of `taken` in these columns (null agrees with null)."""
+    row = f"struct({', '.join(quoted(columns))}) AS _row"
+    out = taken.selectExpr(row).distinct().withColumnRenamed("_row", "_taken")
+    same = functions.expr("_row <=> _taken")
+    return frame.selectExpr("*", row).join(out, on=same, how="left_anti").drop("_row")

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from headwater.contracts.layers import HISTORY, silver_columns
 from headwater.contracts.model import Dataset
+from headwater.contracts.types import Primitive
 from headwater.lake.bounds import Bounds
-from headwater.lake.conform import IS_DELETED, order_struct, quoted
+from headwater.lake.conform import IS_DELETED, comparable, order_struct, quoted
 
-ACCEPTED, REFUSED_ORDER, GONE = "_accepted", "_refused_order", "_gone"
+ACCEPTED, REFUSED_ORDERS, GONE = "_accepted", "_refused_orders", "_gone"
 """Columns of a batch beside silver's own: what a restatement and a history need to know about a row."""
 
 
@@ -22,21 +23,22 @@ def upsert(dataset: Dataset, target: str, view: str, bounds: Bounds) -> str:
     newer = f"{order_struct(dataset, 's')} > {order_struct(dataset, 't')}"
     return f"""MERGE INTO {target} t USING {view} s
 ON {_same(dataset.primary_key)} AND ({bounds.to_sql("t")})
-WHEN MATCHED AND {newer} AND {_differs(content_columns(dataset))} THEN UPDATE SET *
+WHEN MATCHED AND {newer} AND {_differs(dataset, content_columns(dataset))} THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *"""
 
 
 def restate(dataset: Dataset, target: str, view: str, bounds: Bounds) -> str:
     """What the contract says today about the batch's keys, where silver's row is not newer than the batch's.
 
-    A row that today's rules refuse gives way to the newest that they accept, or goes.
+    A row that today's rules refuse gives way to the newest that they accept, or goes. It is recognised by its order
+    among those of all refused rows of its key: newer ones may have been refused all along.
     """
     order, mine = order_struct(dataset, "s"), order_struct(dataset, "t")
-    is_refused = f"{mine} <=> s.{REFUSED_ORDER}"
+    is_refused = f"array_contains(s.{REFUSED_ORDERS}, {mine})"
     return f"""MERGE INTO {target} t USING {view} s
 ON {_same(dataset.primary_key)} AND ({bounds.to_sql("t")})
 WHEN MATCHED AND NOT s.{ACCEPTED} AND {is_refused} THEN DELETE
-WHEN MATCHED AND s.{ACCEPTED} AND ({order} >= {mine} OR {is_refused}) AND {_differs(content_columns(dataset))}
+WHEN MATCHED AND s.{ACCEPTED} AND ({order} >= {mine} OR {is_refused}) AND {_differs(dataset, content_columns(dataset))}
   THEN UPDATE SET *
 WHEN NOT MATCHED AND s.{ACCEPTED} THEN INSERT *"""
 
@@ -47,7 +49,7 @@ def versions(dataset: Dataset, target: str, view: str, bounds: Bounds) -> str:
     return f"""MERGE INTO {target} t USING {view} s
 ON {_same((*dataset.primary_key, "valid_from"))} AND ({bounds.to_sql("t")})
 WHEN MATCHED AND s.{GONE} THEN DELETE
-WHEN MATCHED AND {_differs(columns)} THEN UPDATE SET *
+WHEN MATCHED AND {_differs(dataset, columns)} THEN UPDATE SET *
 WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT *"""
 
 
@@ -61,5 +63,7 @@ def _same(columns: Sequence[str]) -> str:
     return " AND ".join(f"t.{name} = s.{name}" for name in quoted(columns))
 
 
-def _differs(columns: Sequence[str]) -> str:
-    return "NOT (" + " AND ".join(f"t.{name} <=> s.{name}" for name in quoted(columns)) + ")"
+def _differs(dataset: Dataset, columns: Sequence[str]) -> str:
+    types = {c.name: c.type for c in dataset.columns}
+    sides = [[comparable(f"{a}.`{name}`", types.get(name, Primitive.STRING)) for a in "ts"] for name in columns]
+    return "NOT (" + " AND ".join(f"{mine} <=> {theirs}" for mine, theirs in sides) + ")"

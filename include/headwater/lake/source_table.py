@@ -22,7 +22,7 @@ from headwater.errors import RetryableError, TerminalError
 from headwater.lake import commits
 from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import first_of, quoted, spark_type
+from headwater.lake.conform import comparable, first_of, quoted, spark_type
 from headwater.lake.snapshots import head_id
 from headwater.settings import get_settings
 
@@ -54,7 +54,8 @@ def with_hash(frame: DataFrame, dataset: Dataset) -> DataFrame:
     xxhash64 skips nulls, so a value that moves to the next column would leave the hash as it was: each value goes in
     with a mark that says whether it is null.
     """
-    marked = ", ".join(f"{name}, {name} IS NULL" for name in quoted([c.name for c in dataset.source_columns]))
+    values = (comparable(f"`{c.name}`", c.type) for c in dataset.source_columns)
+    marked = ", ".join(f"{value}, {value} IS NULL" for value in values)
     return frame.selectExpr("*", f"lower(hex(xxhash64({marked}))) AS _record_hash")
 
 

@@ -16,7 +16,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from headwater.contracts.model import Contracts, Dataset, Kind, Spread
+from headwater.contracts.types import Primitive
 from headwater.lake.changes import changed_partitions
+from headwater.lake.conform import comparable
 from headwater.lake.models import Model
 from headwater.lake.partitions import NOTHING, WHOLE, Affected, dates
 from headwater.lake.sessions import CATALOG
@@ -89,7 +91,9 @@ def _spread(
         if table.metadata.snapshot_by_id(since) is None:
             return WHOLE
         keys = natural_key(source, contracts)
-        changes = _version_changes(spark, name, keys, sorted(columns), since, head)
+        types = {c.name: c.type for c in source.columns}
+        compared = [comparable(f"`{c}`", types.get(c, Primitive.STRING)) for c in sorted(columns - _NOT_COMPARED)]
+        changes = _version_changes(spark, name, keys, compared, since, head)
         return _from_versions(spark, model, source, changes, keys)
     column = date_column(model.dataset, source)
     changed = None if column is None else changed_partitions(table, since, column)
@@ -148,12 +152,12 @@ def _points_at(model: Dataset, source: Dataset) -> bool:
 
 
 def _version_changes(
-    spark: SparkSession, name: str, keys: tuple[str, ...], columns: list[str], since: int, head: int
+    spark: SparkSession, name: str, keys: tuple[str, ...], compared: list[str], since: int, head: int
 ) -> DataFrame:
     """Key columns and `affected_from` (date) of each key whose versions differ between two snapshots."""
-    compared = ", ".join(f"`{c}`" for c in columns if c not in _NOT_COMPARED)
+    attributes = ", ".join(compared)
     sides = {
-        side: f"(SELECT *, struct({compared}) AS attributes FROM {CATALOG}.{name} VERSION AS OF {snapshot})"  # noqa: S608
+        side: f"(SELECT *, struct({attributes}) AS attributes FROM {CATALOG}.{name} VERSION AS OF {snapshot})"  # noqa: S608
         for side, snapshot in (("o", since), ("n", head))
     }
     same = " AND ".join(f"o.`{c}` = n.`{c}`" for c in (*keys, "valid_from"))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import RowRule, Severity
+from headwater.contracts.types import parse_type
 from headwater.lake import merge
 from headwater.lake.bounds import bounds_of
-from headwater.lake.conform import error_rules, newest_first, order_columns
+from headwater.lake.conform import comparable, error_rules, newest_first, order_columns
 from headwater.lake.history import version_time
 from headwater.lake.refusals import restate_refused
 
@@ -29,11 +32,9 @@ def test_upsert() -> None:
 
 def test_a_restatement_keeps_what_is_newer() -> None:
     sql = merge.restate(STORES, "t1", "v", BOUNDS)
-    assert "WHEN MATCHED AND NOT s._accepted AND struct(t.`_ingested_at`) <=> s._refused_order THEN DELETE" in sql
-    assert (
-        "AND (struct(s.`_ingested_at`) >= struct(t.`_ingested_at`) OR struct(t.`_ingested_at`) <=> s._refused_order)"
-        in sql
-    )
+    is_refused = "array_contains(s._refused_orders, struct(t.`_ingested_at`))"
+    assert f"WHEN MATCHED AND NOT s._accepted AND {is_refused} THEN DELETE" in sql
+    assert f"AND (struct(s.`_ingested_at`) >= struct(t.`_ingested_at`) OR {is_refused})" in sql
     assert "WHEN NOT MATCHED AND s._accepted THEN INSERT *" in sql
 
 
@@ -61,7 +62,7 @@ def test_order_is_the_contracts_then_the_place() -> None:
     sales, households = load_dataset("transactions"), load_dataset("households")
     assert order_columns(sales) == ("event_timestamp", "_kafka_offset", "_kafka_partition")
     assert newest_first(sales).endswith("`_attempt` DESC NULLS LAST")
-    assert order_columns(households) == ("updated_at", "_ingested_at")
+    assert order_columns(households) == ("_ingested_at", "updated_at"), "a table is as it was read last"
     assert version_time(households) == "updated_at"
     assert version_time(sales) == "event_timestamp"
 
@@ -71,3 +72,19 @@ def test_keys_are_required_and_warnings_refuse_nothing() -> None:
     bare = dataclasses.replace(STORES, row_rules=(warned,))
     assert [rule.name for rule in error_rules(bare)] == ["store_id_required"]
     assert len({rule.name for rule in error_rules(STORES)}) == len(error_rules(STORES))
+
+
+@pytest.mark.parametrize(
+    ("kind", "comparable_form"),
+    [
+        ("long", "x"),
+        ("array<long>", "x"),
+        ("map<string,long>", "array_sort(transform(map_entries(x), e0 -> struct(e0.key, e0.value AS value)))"),
+        (
+            "array<map<string,long>>",
+            "transform(x, e0 -> array_sort(transform(map_entries(e0), e1 -> struct(e1.key, e1.value AS value))))",
+        ),
+    ],
+)
+def test_maps_are_compared_by_their_entries(kind: str, comparable_form: str) -> None:
+    assert comparable("x", parse_type(kind)) == comparable_form
