@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from headwater.contracts.layers import ATTEMPT, OFFSET, PARTITION
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import Dataset, Kind, Severity
 from headwater.lake.bounds import Bounds, bounded_columns, bounds_of, group_expression
 from headwater.lake.changes import AppendRange, InputExpired, appended_since
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import ACCEPTED_ROW, quoted
-from headwater.lake.snapshots import ancestry, input_properties, nearest_properties, properties_of, row_count
+from headwater.lake.conform import ACCEPTED_ROW, IS_DELETED, quoted
+from headwater.lake.snapshots import (
+    INPUT_OFFSETS_PREFIX,
+    ancestry,
+    input_properties,
+    nearest_properties,
+    properties_of,
+    row_count,
+)
 from headwater.streaming.ledger import OFFSETS, TOPIC_ID
-
-INPUT_OFFSETS_PREFIX = "headwater.input-offsets."
-"""Summary key of silver: the bronze stream's topic id and next offsets at the snapshot that has been read."""
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +50,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a conformed batch amounts to; `bounds` are those of the rows that were asked for."""
+    """What a conformed batch amounts to; `bounds` are those of the rows that were asked for.
+
+    `warned` counts the accepted rows that break each rule of severity warning.
+    """
 
     rows: int
     refused: int
     highest_attempt: int
     bounds: Bounds
+    warned: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_batch(spark: SparkSession, dataset: Dataset, bronze: Table, reader: Table, since: int | None) -> Batch | None:
@@ -82,6 +91,11 @@ def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_RO
         for i, name in enumerate(quoted(columns))
         for how in ("min", "max")
     ]
+    warnings = [rule for rule in dataset.row_rules if rule.severity is Severity.WARNING]
+    warned = [
+        f"count_if({ACCEPTED_ROW} AND NOT {IS_DELETED} AND NOT coalesce({rule.expression}, false)) AS warned_{i}"
+        for i, rule in enumerate(warnings)
+    ]
     attempt = f"max({ATTEMPT})" if dataset.kind is Kind.STREAM else "0"
     counts = [
         "count(*) AS n",
@@ -90,13 +104,14 @@ def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_RO
         f"coalesce({attempt}, 0) AS attempt",
     ]
     grouped = conformed.selectExpr("*", f"{group_expression(dataset)} AS _group").groupBy("_group")
-    rows = grouped.agg(*(functions.expr(text) for text in counts + ranges)).collect()
+    rows = grouped.agg(*(functions.expr(text) for text in counts + warned + ranges)).collect()
     groups = [[(row[f"min_{i}"], row[f"max_{i}"]) for i in range(len(columns))] for row in rows if row["bounded"]]
     return Summary(
         rows=sum(row["n"] for row in rows),
         refused=sum(row["refused"] for row in rows),
         highest_attempt=max((row["attempt"] for row in rows), default=0),
         bounds=bounds_of(columns, groups),
+        warned={rule.name: sum(row[f"warned_{i}"] for row in rows) for i, rule in enumerate(warnings)},
     )
 
 

@@ -18,7 +18,7 @@ from headwater.contracts.layers import RULE
 from headwater.contracts.model import Dataset
 from headwater.errors import ConfigurationError
 from headwater.lake import commits, merge
-from headwater.lake.batch import INPUT_OFFSETS_PREFIX, Batch, read_appends
+from headwater.lake.batch import Batch, read_appends
 from headwater.lake.bounds import literal
 from headwater.lake.changes import AppendRange
 from headwater.lake.commits import CATALOG
@@ -26,8 +26,8 @@ from headwater.lake.conform import ACCEPTED_ROW, first_of, keyed_row, newest_fir
 from headwater.lake.history import version_time
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, restate_refused
-from headwater.lake.silver import Tables, judged, run_merge, silver_names, write_history
-from headwater.lake.snapshots import INPUT_PREFIX, head_id, nearest_properties
+from headwater.lake.silver import Tables, judge_silver, judged, run_merge, silver_names, write_history
+from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, INPUT_PREFIX, head_id, nearest_properties
 
 
 def restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: date, last: date) -> dict[str, Any]:
@@ -55,22 +55,25 @@ def _restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: dat
             return done | {"mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
         _restate_refused(spark, catalog, dataset, rows)
         if dataset.history:
-            return done | write_history(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
-        chosen = _chosen(rows, dataset)
-        return done | run_merge(spark, catalog, tables, chosen, merge.restate, summary.bounds, properties)
+            keyed = rows.where(keyed_row(dataset))
+            accepted, refused = keyed.where(ACCEPTED_ROW), keyed.where(f"NOT ({ACCEPTED_ROW})")
+            done |= write_history(spark, catalog, tables, accepted, summary, properties, refused)
+        else:
+            done |= run_merge(spark, catalog, tables, _chosen(rows, dataset), merge.restate, summary.bounds, properties)
+    return done | judge_silver(spark, catalog, tables, summary)
 
 
 def _chosen(rows: DataFrame, dataset: Dataset) -> DataFrame:
-    """One row per key: the newest that is accepted, else the newest; beside it the order of the newest refused one."""
+    """One row per key: the newest that is accepted, else the newest; beside it the orders of all refused ones."""
     key = ", ".join(quoted(dataset.primary_key))
     order = order_struct(dataset)
     marked = rows.where(keyed_row(dataset)).selectExpr(
         "*",
         f"{ACCEPTED_ROW} AS {merge.ACCEPTED}",
-        f"max(if({ACCEPTED_ROW}, null, {order})) OVER (PARTITION BY {key}) AS {merge.REFUSED_ORDER}",
+        f"collect_set(if({ACCEPTED_ROW}, null, {order})) OVER (PARTITION BY {key}) AS {merge.REFUSED_ORDERS}",
     )
     best = first_of(marked, key, f"{merge.ACCEPTED} DESC, {newest_first(dataset)}")
-    return best.selectExpr(*silver_names(dataset), merge.ACCEPTED, merge.REFUSED_ORDER)
+    return best.selectExpr(*silver_names(dataset), merge.ACCEPTED, merge.REFUSED_ORDERS)
 
 
 def _restate_refused(spark: SparkSession, catalog: Catalog, dataset: Dataset, rows: DataFrame) -> None:

@@ -4,6 +4,9 @@ The build reads what was appended to bronze since the snapshot named in silver's
 with the new position in the same snapshot; run again, it finds nothing to do. Order of commits: the refused rows
 first, then silver (see `refusals`). Cost follows the batch: MERGE opens only files that can hold its keys.
 
+The contract's rules about the table are judged after the commit (`quality.silver`): a broken one fails this build and
+each one after it until it holds, so that nothing is built on such a silver.
+
 Whoever writes silver holds its lock; a first load into an empty table is a plain append.
 """
 
@@ -24,11 +27,20 @@ from headwater.lake import commits, merge
 from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
 from headwater.lake.bounds import Bounds
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import ACCEPTED_ROW, conform, highest_attempts, newest_per_key, quoted, spread_columns
-from headwater.lake.history import timeline, with_gone
+from headwater.lake.conform import (
+    ACCEPTED_ROW,
+    conform,
+    highest_attempts,
+    newest_per_key,
+    order_columns,
+    quoted,
+    spread_columns,
+)
+from headwater.lake.history import timeline, with_gone, without
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
 from headwater.lake.snapshots import ancestry, head_id, inputs_read, properties_of, row_count
+from headwater.quality.silver import Built, audit, audit_again
 
 PERSIST_AT_MOST = 200_000
 """Rows of a batch that are kept between the steps; of a larger one it is cheaper to read the columns again."""
@@ -71,6 +83,7 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
     position = inputs_read(tables.silver).get(tables.input_name)
     batch = read_batch(spark, dataset, tables.bronze, tables.silver, position)
     if batch is None:
+        audit_again(spark, dataset, tables.silver)
         return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
     is_first = not row_count(tables.silver)
     with judged(batch, dataset, "false" if is_first else ACCEPTED_ROW) as (rows, summary):
@@ -78,7 +91,17 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
         refused = _write_refused(spark, catalog, tables, batch, rows, summary, properties)
         written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
     read = {"dataset": dataset.name, "from": batch.origin, "rows_read": summary.rows, "rows_refused": summary.refused}
-    return read | {"refused_snapshot_id": refused} | written
+    return read | {"refused_snapshot_id": refused} | written | judge_silver(spark, catalog, tables, summary, is_first)
+
+
+def judge_silver(
+    spark: SparkSession, catalog: Catalog, tables: Tables, summary: Summary, is_first: bool = False
+) -> dict[str, Any]:
+    """Judge silver after a build by the contract's rules; returns how many. Raises `QualityFailed`."""
+    condition = "true" if is_first else summary.bounds.to_sql("silver")
+    built = Built(condition, summary.warned, unique=is_first)
+    report = audit(spark, tables.dataset, catalog.load_table(tables.name), built)
+    return {"checks": len(report.results), "warnings": list(report.warnings)}
 
 
 @contextmanager
@@ -162,8 +185,9 @@ def write_history(
     accepted: DataFrame,
     summary: Summary,
     properties: Mapping[str, str],
+    refused: DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Bring the versions of the batch's keys up to date."""
+    """Bring the versions of the batch's keys up to date; versions made of rows that are now `refused` go."""
     dataset = tables.dataset
     names = [n for n in silver_names(dataset) if n.strip("`") in accepted.columns]
     events = accepted.selectExpr(*names)
@@ -171,8 +195,11 @@ def write_history(
         rows = timeline(events, dataset)
         return measured(commits.append(catalog, rows, tables.name, properties), "append", summary.bounds, None)
     known = spark.table(f"{CATALOG}.{tables.name}").alias("t").where(summary.bounds.to_sql("t"))
-    known = known.join(events.select(*dataset.primary_key).distinct(), on=list(dataset.primary_key), how="left_semi")
-    new = timeline(known.selectExpr(*names).unionByName(events), dataset)
+    key = list(dataset.primary_key)
+    keys = events.select(*key) if refused is None else events.select(*key).unionByName(refused.select(*key))
+    known = known.join(keys.distinct(), on=key, how="left_semi")
+    held = known if refused is None else without(known, refused, [*key, *order_columns(dataset)])
+    new = timeline(held.selectExpr(*names).unionByName(events), dataset)
     return run_merge(spark, catalog, tables, with_gone(new, known, dataset), merge.versions, summary.bounds, properties)
 
 

@@ -7,7 +7,8 @@ about the table as a whole (counts, keys that may repeat in another partition) l
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headwater.contracts.model import Contracts, Dataset, Severity
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+REMEDY = "readers keep the last good version; correct the input or the rule and run the job again"
+
+
 class QualityFailed(TerminalError):
-    """Rows break a rule of severity error; nothing was published."""
+    """A rule of severity error is broken; nothing downstream may be built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,13 @@ class Report:
         """Broken rules of severity warning, as text."""
         return tuple(str(r) for r in self.results if not r.passed and r.severity is Severity.WARNING)
 
-    def raise_for_errors(self, where: str) -> None:
+    def raise_for_errors(self, where: str, remedy: str = REMEDY) -> None:
         """Raise `QualityFailed`, naming each broken error rule."""
         if self.errors:
             raise QualityFailed(
                 f"{len(self.errors)} of {len(self.results)} rules are broken: {'; '.join(self.errors)}",
                 where=where,
-                remedy="readers keep the last good version; correct the input or the rule and run the job again",
+                remedy=remedy,
             )
 
 
@@ -72,12 +76,17 @@ def check(
     begun = time.monotonic()
     measures = measure(spark, contracts, dataset, identifier, condition)
     results = []
-    for measured, passed in zip(measures, judge(measures), strict=True):
-        found = _found(measured)
-        if not passed and (rows := failing_rows(spark, dataset, measured.rule, identifier, condition)):
-            found += f" rows that do not, such as {'; '.join(rows)}"
-        results.append(CheckResult(measured.rule, measured.severity, passed, measured.expected, found))
+    for result in judged(measures):
+        if not result.passed and (rows := failing_rows(spark, dataset, result.rule, identifier, condition)):
+            result = replace(result, found=f"{result.found} rows that do not, such as {'; '.join(rows)}")
+        results.append(result)
     return Report(dataset.name, tuple(results), round(time.monotonic() - begun, 3))
+
+
+def judged(measures: Sequence[Measure]) -> tuple[CheckResult, ...]:
+    """The outcome of each measured rule."""
+    verdicts = zip(measures, judge(measures), strict=True)
+    return tuple(CheckResult(m.rule, m.severity, passed, m.expected, _found(m)) for m, passed in verdicts)
 
 
 def _found(measured: Measure) -> str:

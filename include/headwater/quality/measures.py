@@ -53,7 +53,7 @@ def measure(
     for rule in dataset.table_rules:
         rows = new_rows if judged_by_rows(contracts, dataset, rule) else identifier
         queries.append(metric_query(rule).replace(TABLE, rows))
-    answers = _ask(spark, dataset, queries, ["its row rules"] * bool(counted) + [r.name for r in dataset.table_rules])
+    answers = ask(spark, dataset, queries, ["its row rules"] * bool(counted) + [r.name for r in dataset.table_rules])
     by_row: Sequence[Any] = answers.pop(0) if counted else ()
     numbers = [*by_row, *answers]
     rules: list[RowRule | TableRule] = [*counted, *dataset.table_rules]
@@ -77,8 +77,8 @@ def failing_rows(spark: SparkSession, dataset: Dataset, rule: str, identifier: s
     return [", ".join(f"{k}={v}" for k, v in row.asDict().items()) for row in rows.select(*shown).limit(3).collect()]
 
 
-def _ask(spark: SparkSession, dataset: Dataset, queries: Sequence[str], names: Sequence[str]) -> list[Any]:
-    """The only value of each query."""
+def ask(spark: SparkSession, dataset: Dataset, queries: Sequence[str], names: Sequence[str]) -> list[Any]:
+    """The only value of each query; `names` are those of their rules. Raises `RuleUnreadable`."""
     if not queries:
         return []
     try:

@@ -16,6 +16,7 @@ from headwater.contracts.model import Dataset
 from headwater.errors import TerminalError
 from headwater.lake.silver import build
 from headwater.lake.source_table import ingest_table
+from headwater.quality.checks import QualityFailed
 from headwater.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -59,7 +60,8 @@ def test_a_deleted_row_that_comes_back_is_appended_again(
     _operations(lake, stores)
     source.execute(f"TRUNCATE {stores.name}")
     assert _operations(lake, stores) == (0, 100)
-    build(lake.spark, lake.catalog, stores)
+    with pytest.raises(QualityFailed, match="stores_arrived: expected rowCount at least 1, found 0"):
+        build(lake.spark, lake.catalog, stores)
     assert _alive(lake, stores) == set()
     source.execute(f"INSERT INTO {stores.name} VALUES (7, 'Store 7', '2017-01-01')")
     assert _operations(lake, stores) == (1, 0)
