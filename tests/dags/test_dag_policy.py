@@ -66,6 +66,15 @@ def test_every_dag_runs_once_at_a_time_and_every_task_is_bounded(dags):
             assert task.doc_md, f"{dag.dag_id}.{task.task_id}"
 
 
+def test_every_dag_can_be_handed_to_the_scheduler(dags):
+    """The scheduler reads DAGs as the processor has written them to the database, not the files."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag_id, dag in dags.items():
+        read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert set(read.task_dict) == set(dag.task_dict), dag_id
+
+
 def test_batch_tasks_are_tried_again(dags):
     for dag_id in ("loyalty", "loyalty_restate", "maintenance"):
         assert all(task.retries >= 1 for task in dags[dag_id].tasks), dag_id
