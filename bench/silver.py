@@ -36,8 +36,9 @@ SALE = f"""
     cast(id % 1000 / 100 AS decimal(10,2)) AS sales_value, cast(0 AS decimal(10,2)) AS retail_disc,
     cast(0 AS decimal(10,2)) AS coupon_disc, cast(0 AS decimal(10,2)) AS coupon_match_disc, 1 AS week"""
 PLACE = """
-    'bench' AS _kafka_topic, cast(id % 4 AS int) AS _kafka_partition, {offset} AS _kafka_offset,
-    cast(null AS binary) AS _kafka_key, now() AS _kafka_timestamp, 1 AS _schema_id, 'pos' AS _source_system,
+    'bench' AS _kafka_topic, 'bench' AS _kafka_topic_id,
+    cast(id % 4 AS int) AS _kafka_partition, {offset} AS _kafka_offset, cast(null AS binary) AS _kafka_key,
+    now() AS _kafka_timestamp, 1 AS _schema_id, 'pos' AS _source_system,
     now() AS _ingested_at, cast(null AS string) AS _record_hash, 0 AS _attempt, cast(null AS string) AS _error,
     cast(null AS binary) AS _raw"""
 

@@ -1,5 +1,7 @@
 """Fault 6: offsets the stream needs have expired, or the topic was recreated. Loud; a person may accept the loss."""
 
+from collections import Counter
+
 import pytest
 from confluent_kafka import TopicPartition
 from pyspark.sql import SparkSession
@@ -32,7 +34,7 @@ def test_expired_offsets_stop_the_stream_until_the_loss_is_accepted(stack: Setti
     assert (line.read, line.lost, line.unaccounted) == (13, 7, 0)
 
 
-def test_a_recreated_topic_stops_the_stream(stack: Settings, spark: SparkSession):
+def test_a_recreated_topic_stops_the_stream_until_the_loss_is_accepted(stack: Settings, spark: SparkSession):
     case = stream_case(stack)
     case.sales(*range(5))
     case.read_once(spark)
@@ -44,3 +46,13 @@ def test_a_recreated_topic_stops_the_stream(stack: Settings, spark: SparkSession
 
     assert len(case.places()) == 5
     assert case.ledger().recreated
+    assert case.ledger().unaccounted == 50
+
+    accept_for(case.dataset, lambda question: "recreated" in question)
+    case.read_once(spark)
+
+    assert case.places() == sorted([(0, offset) for offset in [*range(5), *range(50)]])
+    found = case.ledger(exact=True)
+    assert (found.recreated, found.partitions[0].read, found.unaccounted) == (False, 50, 0)
+    by_topic = Counter(row["_kafka_topic_id"] for row in case.bronze("_kafka_topic_id"))
+    assert (by_topic[found.topic_id], by_topic.total(), len(by_topic)) == (50, 55, 2)

@@ -22,6 +22,7 @@ ENVELOPE: tuple[Column, ...] = (
 """Fields that every event carries in front of its own."""
 
 TOPIC, PARTITION, OFFSET = "_kafka_topic", "_kafka_partition", "_kafka_offset"
+TOPIC_ID = "_kafka_topic_id"
 INGESTED_AT, ATTEMPT, ERROR, RAW = "_ingested_at", "_attempt", "_error", "_raw"
 
 _POSITION: tuple[Column, ...] = (
@@ -35,6 +36,7 @@ _RECORD_HASH = Column("_record_hash", Primitive.STRING, "Hash of the record as i
 
 STREAM_PROVENANCE: tuple[Column, ...] = (
     *_POSITION,
+    Column(TOPIC_ID, Primitive.STRING, "Id of that topic: another one of the same name has another"),
     Column("_kafka_key", Primitive.BINARY, "Key of the record"),
     Column("_kafka_timestamp", Primitive.TIMESTAMP, "Timestamp of the record in the log"),
     Column("_schema_id", Primitive.INT, "Schema id in the record's header; null where it is unreadable"),

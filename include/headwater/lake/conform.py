@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
 
-from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC
-from headwater.contracts.model import Column, Dataset, Kind, RowRule, Severity
+from headwater.contracts.cleansing import cleansed, typed
+from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC, TOPIC_ID
+from headwater.contracts.model import Dataset, Kind, RowRule, Severity
 from headwater.contracts.quality import broken_rules
-from headwater.contracts.types import Array, DataType, Map, Primitive
+from headwater.contracts.types import Array, DataType, Map
 
-SPACE = r"' \t\r\n'"
 IS_DELETED = "_is_deleted"
 ACCEPTED_ROW = f"size({RULE.name}) = 0"
 """Condition over conformed rows: no error rule is broken."""
@@ -30,19 +30,22 @@ def conform(bronze: DataFrame, dataset: Dataset) -> DataFrame:
     """
     readable = bronze.where(f"{ERROR} IS NULL") if dataset.kind is Kind.STREAM else bronze
     provenance = [f"`{name}`" for name in readable.columns if name.startswith("_")]
-    own = [_cleansed(column, readable.columns) for column in dataset.source_columns]
+    own = [cleansed(column, readable.columns) for column in dataset.source_columns]
     deleted = "_operation = 'delete'" if dataset.kind is Kind.TABLE else "false"
     frame = readable.selectExpr(*own, *provenance, f"{deleted} AS {IS_DELETED}")
     for column in dataset.columns:
         if column.derived is not None:
-            frame = frame.selectExpr("*", f"{_typed(f'({column.derived})', column)} AS `{column.name}`")
+            frame = frame.selectExpr("*", f"{typed(f'({column.derived})', column)} AS `{column.name}`")
     return frame.selectExpr("*", f"{_broken_rules(dataset)} AS {RULE.name}")
 
 
 def highest_attempts(conformed: DataFrame) -> DataFrame:
-    """Of the rows from one place (topic, partition, offset) the one with the highest `_attempt`."""
-    place = f"{TOPIC}, {PARTITION}, {OFFSET}"
-    return first_of(conformed, place, f"{ATTEMPT} DESC")
+    """Of the rows from one place (topic, partition, offset) the one with the highest `_attempt`.
+
+    A topic that was created again has another id, and other records at the same offsets.
+    """
+    place = [name for name in (TOPIC, TOPIC_ID, PARTITION, OFFSET) if name in conformed.columns]
+    return first_of(conformed, ", ".join(place), f"{ATTEMPT} DESC")
 
 
 def newest_per_key(conformed: DataFrame, dataset: Dataset) -> DataFrame:
@@ -122,24 +125,6 @@ def error_rules(dataset: Dataset) -> tuple[RowRule, ...]:
     held = {r.column for r in declared if r.check == "required"}
     keys = (RowRule(f"{k}_required", f"`{k}` IS NOT NULL", k, check="required") for k in dataset.primary_key)
     return declared + tuple(rule for rule in keys if rule.column not in held)
-
-
-def _cleansed(column: Column, present: Sequence[str]) -> str:
-    if column.name not in present:
-        return f"{_typed('null', column)} AS `{column.name}`"
-    value = f"`{column.name}`"
-    if column.type is Primitive.STRING:
-        value = f"nullif(trim(BOTH {SPACE} FROM {value}), '')"
-    return f"{_typed(value, column)} AS `{column.name}`"
-
-
-def _typed(expression: str, column: Column) -> str:
-    return f"cast({expression} AS {spark_type(column)})"
-
-
-def spark_type(column: Column) -> str:
-    """The column's type in Spark SQL (a UUID is text there)."""
-    return str(column.type).replace("uuid", "string")
 
 
 def _broken_rules(dataset: Dataset) -> str:

@@ -20,13 +20,14 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession, functions
 
+from headwater.contracts.cleansing import spark_type
 from headwater.contracts.layers import bronze_columns
 from headwater.contracts.model import Dataset
 from headwater.errors import RetryableError, TerminalError
 from headwater.lake.bounds import literal
 from headwater.lake.branches import BRANCH
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import quoted, spark_type
+from headwater.lake.conform import quoted
 from headwater.lake.locks import TableLock, table_lock
 from headwater.lake.publish import publish
 from headwater.lake.snapshots import ancestry, head_id, properties_of

@@ -16,13 +16,14 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 from pyspark.sql import DataFrame, SparkSession
 
+from headwater.contracts.cleansing import spark_type
 from headwater.contracts.layers import bronze_columns
 from headwater.contracts.model import Dataset
 from headwater.errors import RetryableError, TerminalError
 from headwater.lake import commits
 from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import comparable, first_of, quoted, spark_type
+from headwater.lake.conform import comparable, first_of, quoted
 from headwater.lake.snapshots import head_id
 from headwater.settings import get_settings
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
-from headwater.contracts.layers import ATTEMPT, ERROR, OFFSET, PARTITION
+from headwater.contracts.layers import ATTEMPT, ERROR, OFFSET, PARTITION, TOPIC_ID
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset, Kind
 from headwater.lake.catalog import get_catalog
@@ -28,9 +28,10 @@ class PartitionLine:
 
     `next` is where the stream goes on; `end` is the broker's; `unaccounted` are those nobody has read (the stream has
     yet to come to them) and those that were covered by a batch and are not in the table (`missing`, never more than 0
-    in a healthy stream).
+    in a healthy stream). `topic_id` is the topic these are offsets of: after a recreation there are two.
     """
 
+    topic_id: str
     partition: int
     begin: int
     next: int
@@ -49,7 +50,11 @@ class PartitionLine:
 
 @dataclass(frozen=True, slots=True)
 class StreamLedger:
-    """The ledger of one stream. `recreated`: the broker's topic is not the one bronze was read from."""
+    """The ledger of one stream; `topic_id` is the broker's topic.
+
+    `recreated`: that is not the topic bronze was read from. Then its lines stand behind those of the topic that is
+    gone, unaccounted from the first offset to the last, until a person accepts that what was never read is lost.
+    """
 
     dataset: str
     topic: str
@@ -89,33 +94,38 @@ def ledger_of(dataset: Dataset, topic: Topic, *, exact: bool = False) -> StreamL
     except NoSuchTableError:
         table = None
     account = nearest_account(table) if table is not None else None
-    lines = _unread(topic) if table is None or account is None else tuple(_lines(table, account, topic, exact))
+    read = () if table is None or account is None else tuple(_lines(table, account, topic, exact))
+    followed = account is not None and account.topic_id == topic.topic_id
     return StreamLedger(
         dataset.name,
         topic.name,
         topic.topic_id,
-        account is not None and account.topic_id != topic.topic_id,
+        account is not None and not followed,
         None if account is None else account.snapshot_id,
-        lines,
+        read if followed else (*read, *_unread(topic)),
     )
 
 
 def _unread(topic: Topic) -> tuple[PartitionLine, ...]:
-    return tuple(PartitionLine(p, low, low, topic.high[p], 0, 0, 0, 0, 0) for p, low in topic.low.items())
+    return tuple(
+        PartitionLine(topic.topic_id, p, low, low, topic.high[p], 0, 0, 0, 0, 0) for p, low in topic.low.items()
+    )
 
 
 def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterator[PartitionLine]:
-    bad = _positions(table, f"{ERROR} IS NOT NULL")
-    rows = _positions(table, f"{ATTEMPT} = 0") if exact else _summed(table, account)
-    for partition in sorted({*account.offsets, *topic.high}):
+    high = topic.high if account.topic_id == topic.topic_id else {}
+    bad = _positions(table, account, f"{ERROR} IS NOT NULL")
+    rows = _positions(table, account, f"{ATTEMPT} = 0") if exact else _summed(table, account)
+    for partition in sorted({*account.offsets, *high}):
         begin, empty, lost = (n.get(partition, 0) for n in (account.begin, account.empty, account.lost))
         following = account.offsets.get(partition, begin)
         quarantined, there = bad.get(partition, 0), rows.get(partition, 0)
         yield PartitionLine(
+            topic_id=account.topic_id,
             partition=partition,
             begin=begin,
             next=following,
-            end=following if account.topic_id != topic.topic_id else topic.high.get(partition, following),
+            end=high.get(partition, following),
             read=there - quarantined,
             quarantined=quarantined,
             empty=empty,
@@ -135,8 +145,13 @@ def _summed(table: Table, account: Account) -> dict[int, int]:
     return rows
 
 
-def _positions(table: Table, condition: str) -> dict[int, int]:
-    """Distinct offsets per partition, of rows as they arrived."""
+def _positions(table: Table, account: Account, condition: str) -> dict[int, int]:
+    """Distinct offsets per partition, of rows as they arrived from the account's topic.
+
+    Rows from before bronze kept the topic's id have none; they count as that topic's.
+    """
+    if TOPIC_ID in table.schema().column_names:
+        condition = f"({condition}) AND ({TOPIC_ID} = '{account.topic_id}' OR {TOPIC_ID} IS NULL)"
     scan = table.scan(row_filter=condition, selected_fields=(PARTITION, OFFSET, ATTEMPT, ERROR))
     rows: pa.Table = scan.to_arrow()
     rows = rows.filter(pc.equal(rows[ATTEMPT], 0)).select([PARTITION, OFFSET])

@@ -139,7 +139,7 @@ def _print_ledgers(found: Sequence[StreamLedger], left: int) -> None:
         for line in one.partitions:
             rows.add_row(one.topic, str(line.partition), *(f"{getattr(line, name):,}" for name in columns))
         if one.recreated:
-            rows.add_row(one.topic, "", "the topic was recreated: its new records are not in this account")
+            rows.add_row(one.topic, "", "the topic was recreated: nothing of the new one is read")
     console().print(rows)
     typer.echo(f"unaccounted = {left:,}")
 

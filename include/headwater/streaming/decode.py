@@ -34,7 +34,13 @@ _HEADER_BYTES = 5
 
 
 def bronze_rows(
-    records: DataFrame, writers: Writers, source_system: str, ingested_at: datetime, types: Mapping[str, str]
+    records: DataFrame,
+    writers: Writers,
+    types: Mapping[str, str],
+    *,
+    topic_id: str,
+    source_system: str,
+    ingested_at: datetime,
 ) -> DataFrame:
     """Rows of bronze, one for each record of Spark's Kafka source.
 
@@ -49,6 +55,7 @@ def bronze_rows(
         F.col("topic").alias("_kafka_topic"),
         F.col("partition").alias("_kafka_partition"),
         F.col("offset").alias("_kafka_offset"),
+        F.lit(topic_id).alias("_kafka_topic_id"),
         F.col("key").alias("_kafka_key"),
         F.col("timestamp").alias("_kafka_timestamp"),
         _schema_id(writers).alias("_schema_id"),

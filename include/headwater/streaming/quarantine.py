@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 
-from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RAW, RULE, TOPIC
+from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RAW, RULE, TOPIC, TOPIC_ID
 from headwater.contracts.model import Dataset
 from headwater.errors import TerminalError
 from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.streaming.accounting import streams
 
-PLACE = (TOPIC, PARTITION, OFFSET)
+PLACE = (TOPIC, TOPIC_ID, PARTITION, OFFSET)
+"""Where a record came from: a topic that was created again has the same offsets for other records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Quarantined:
 
     dataset: str
     topic: str
+    topic_id: str | None
     partition: int
     offset: int
     attempt: int
@@ -107,9 +109,18 @@ def _latest(rows: pa.Table, stage: str, reasons: str, reason: str | None, limit:
 
 
 def _record(dataset: Dataset, row: dict[str, Any]) -> Quarantined:
-    reasons = tuple(row["reasons"])
-    place = (row[TOPIC], row[PARTITION], row[OFFSET], row[ATTEMPT])
-    return Quarantined(dataset.name, *place, row["stage"], reasons, row[INGESTED_AT], None)
+    return Quarantined(
+        dataset=dataset.name,
+        topic=row[TOPIC],
+        topic_id=row[TOPIC_ID],
+        partition=row[PARTITION],
+        offset=row[OFFSET],
+        attempt=row[ATTEMPT],
+        stage=row["stage"],
+        reasons=tuple(row["reasons"]),
+        ingested_at=row[INGESTED_AT],
+        size=None,
+    )
 
 
 def _newest_first(records: list[Quarantined]) -> list[Quarantined]:
@@ -135,13 +146,19 @@ def _sizes(dataset: Dataset, records: Sequence[Quarantined]) -> dict[tuple[Any, 
 
 
 def _key(record: Quarantined) -> tuple[Any, ...]:
-    return (record.topic, record.partition, record.offset, record.attempt)
+    return (record.topic, record.topic_id, record.partition, record.offset, record.attempt)
 
 
-def _rows(table: str, columns: tuple[str, ...], condition: str) -> list[pa.Table]:
+def _rows(name: str, columns: tuple[str, ...], condition: str) -> list[pa.Table]:
     """The table's rows; nothing where there is no table, for then nothing has been written yet."""
     try:
-        loaded = get_catalog().load_table(table)
+        table = get_catalog().load_table(name)
     except NoSuchTableError:
         return []
-    return [loaded.scan(row_filter=condition, selected_fields=columns).to_arrow()]
+    there = {*table.schema().column_names, "*"}
+    known = tuple(column for column in columns if column in there)
+    rows: pa.Table = table.scan(row_filter=condition, selected_fields=known).to_arrow()
+    for column in columns:
+        if column not in there:  # the table is older than the column; the stream's next start adds it
+            rows = rows.append_column(column, pa.nulls(rows.num_rows, pa.string()))
+    return [rows]

@@ -100,7 +100,14 @@ class BronzeSink:
 
     def _append(self, batch: DataFrame, account: Account) -> None:
         assert self._writers is not None  # noqa: S101  (refreshed just before)
-        rows = bronze_rows(batch, self._writers, self.dataset.source_system, datetime.now(UTC), self._types)
+        rows = bronze_rows(
+            batch,
+            self._writers,
+            self._types,
+            topic_id=account.topic_id,
+            source_system=self.dataset.source_system,
+            ingested_at=datetime.now(UTC),
+        )
         files = max(1, -(-sum(account.counts.values()) // ROWS_PER_FILE))
         writer = rows.coalesce(files).writeTo(f"{CATALOG}.{self.table_name}")
         for key, value in account.properties().items():

@@ -53,7 +53,8 @@ class Bronze:
         reached = {r["_kafka_partition"]: r["_kafka_offset"] + 1 for r in rows if r["_attempt"] == 0}
         self.account = self.account.advanced(ends or reached)
         table = self.table
-        add_rows(table, rows, self.account.properties())
+        known = [{"_kafka_topic_id": self.account.topic_id, **r} for r in rows]
+        add_rows(table, known, self.account.properties())
         return table.refresh().metadata.current_snapshot_id or 0
 
     def refuse(self, *rows: Mapping[str, Any]) -> None:

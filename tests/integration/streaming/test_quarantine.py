@@ -7,6 +7,7 @@ import pytest
 from tests.integration.streaming.bronze import Bronze, new_bronze, row, unreadable
 
 from headwater.settings import Settings
+from headwater.streaming.ledger import Account
 from headwater.streaming.quarantine import quarantine_of
 
 pytestmark = pytest.mark.integration
@@ -37,6 +38,14 @@ def test_the_highest_attempt_counts(bronze: Bronze):
     bronze.commit(row(1, 0, _attempt=1), unreadable(1, b"longer", _attempt=1))
 
     assert [(r.offset, r.attempt, r.size) for r in quarantine_of(bronze.dataset)] == [(1, 1, 6)]
+
+
+def test_a_recreated_topics_record_at_the_same_offset_is_another_one(bronze: Bronze):
+    bronze.commit(unreadable(0, b"old"))
+    bronze.account = Account("T2", {}, {})
+    bronze.commit(unreadable(0, b"newer"))
+
+    assert [(r.topic_id, r.offset, r.size) for r in quarantine_of(bronze.dataset)] == [("T2", 0, 5), ("T1", 0, 3)]
 
 
 def test_picks_by_reason_before_it_cuts_off(bronze: Bronze):
