@@ -31,7 +31,7 @@ GOOD = Findings(
     unaccounted=0,
     quarantine=Counter(BROKEN_RECORDS),
     gold_tables=("fct_sales",),
-    quality={"fct_sales": (PASSED,)},
+    quality={"fct_sales": (PASSED,), "transactions": (PASSED,)},
 )
 OFF = {
     "every offset is accounted for": {"unaccounted": 1},
@@ -40,7 +40,7 @@ OFF = {
     "sales to the cent": {"clickhouse": Sales(3, Decimal("9.49"))},
     "broken records are in quarantine": {"quarantine": BROKEN_RECORDS - Counter({"empty_value": 1})},
     "gold and ClickHouse agree": {"layers": (replace(GOOD.layers[1], clickhouse=None),)},
-    "quality rules passed": {"quality": {"fct_sales": (PASSED, replace(PASSED, passed=False))}},
+    "quality rules passed": {"quality": GOOD.quality | {"transactions": (PASSED, replace(PASSED, passed=False))}},
     "every gold table was checked": {"quality": {}},
 }
 
