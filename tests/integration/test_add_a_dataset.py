@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.conftest import environment
 from headwater.contracts.registry import RegistryClient
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings, get_settings
+from headwater.streaming import supervision
 from headwater.warehouse.client import writer
 
 # Fifteen commands, six of which start Spark unless HEADWATER_SPARK_REMOTE names a warm one.
@@ -112,12 +114,24 @@ def test_running_it_again_changes_nothing(project: Path) -> None:
 def test_a_stream_is_declared_in_the_same_way(project: Path) -> None:
     found = steps()
     begin = next(n for n, step in enumerate(found) if step.path and step.path.endswith("door_events.yaml"))
-    for step in found[begin:]:
-        follow(project, step)
+    try:
+        for step in found[begin:]:
+            follow(project, step)
+        await_read("bronze.door_events", {"event_id": "1-a7", "store_id": 1, "direction": "in", "_error": None})
+    finally:
+        supervision.stop()
     assert (project / "schemas" / "avro" / "door_events" / "v1.avsc").exists()
     with RegistryClient(get_settings()) as registry:
         assert registry.versions("loyalty.door_events-value") == [1]
-    assert get_catalog().table_exists("bronze.door_events")
+
+
+def await_read(table: str, expected: dict[str, object]) -> None:
+    """Until the table has this one row."""
+    deadline = time.monotonic() + 120
+    while not (rows := get_catalog().load_table(table).scan(selected_fields=tuple(expected)).to_arrow().to_pylist()):
+        assert time.monotonic() < deadline, supervision.statuses()
+        time.sleep(0.5)
+    assert rows == [expected]
 
 
 def test_the_checkout_stays_as_it_is(project: Path) -> None:

@@ -117,8 +117,8 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
 
 
 def _revive(settings: Settings, running: processes.Running, names: Sequence[str]) -> None:
-    """Have the application try again what has failed, and wait until it has begun to."""
-    failed = [status for name in names if (status := _status(settings, name)).state == "failed"]
+    """Have the application try again what has failed in it, and wait until it has begun to."""
+    failed = [status for status in _told_by(settings, running, names) if status.state == "failed"]
     if not failed:
         return
     running.process.send_signal(signal.SIGHUP)
@@ -135,7 +135,7 @@ def _await_streams(settings: Settings, running: processes.Running, names: Sequen
     deadline = time.monotonic() + seconds
     while True:
         alive = processes.alive(running.process)
-        own = [s for name in names if (s := _status(settings, name)).heartbeat.get("pid") == running.pid]
+        own = _told_by(settings, running, names)
         failed = [status for status in own if status.state == "failed"]
         living = [status for status in own if status.state in LIVING and alive]
         late = not alive or time.monotonic() > deadline
@@ -154,6 +154,12 @@ def _await_streams(settings: Settings, running: processes.Running, names: Sequen
         where=PROCESS,
         remedy=f"see {log}, then `headwater stream start` again",
     )
+
+
+def _told_by(settings: Settings, running: processes.Running, names: Sequence[str]) -> list[StreamStatus]:
+    """What this very process tells of the streams; of one that it has yet to begin it tells nothing."""
+    found = [_status(settings, name) for name in names]
+    return [status for status in found if status.heartbeat.get("pid") == running.pid]
 
 
 def _refusal(status: StreamStatus) -> TerminalError:

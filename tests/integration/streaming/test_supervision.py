@@ -8,10 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import environment
+from tests.datasets.cases import Lake
 from tests.streams import StreamCase, await_rows, own_project, stream_case
 
+from headwater.contracts.iceberg import ensure_tables
 from headwater.embedded import processes
 from headwater.errors import TerminalError
+from headwater.lake.silver import build
 from headwater.settings import Settings
 from headwater.streaming import supervision
 from headwater.streaming.loss import accept_for
@@ -28,11 +31,12 @@ def case(stack: Settings, tmp_path: Path) -> Iterator[StreamCase]:
         supervision.stop()
 
 
-def test_a_stream_that_was_killed_is_started_again_and_stops_in_good_order(case: StreamCase):
+def test_a_stream_that_was_killed_is_started_again_and_silver_is_built_meanwhile(case: StreamCase, lake: Lake):
     case.sales(*range(5))
     assert supervision.start(wait_seconds=240) is True
     assert supervision.running_streams() == [case.dataset.name]
     assert supervision.start(wait_seconds=240) is False  # it runs already
+    await_rows(case, 5)
 
     running = processes.find(case.settings, supervision.PROCESS)
     assert running is not None
@@ -43,6 +47,9 @@ def test_a_stream_that_was_killed_is_started_again_and_stops_in_good_order(case:
     assert supervision.statuses()[0].state == "dead"
 
     case.sales(*range(5, 9))
+    ensure_tables(lake.catalog, case.dataset)
+    assert build(lake.spark, lake.catalog, case.dataset)["rows"] == 5, "what bronze has is worked off"
+    assert build(lake.spark, lake.catalog, case.dataset)["rows"] == 0
     assert supervision.start(wait_seconds=240) is True
     await_rows(case, 9)
     assert supervision.running_streams() == [case.dataset.name]
@@ -50,6 +57,9 @@ def test_a_stream_that_was_killed_is_started_again_and_stops_in_good_order(case:
     assert supervision.statuses()[0].state == "stopped"
     assert case.places() == [(0, offset) for offset in range(9)]
     assert case.ledger(exact=True).unaccounted == 0
+    assert build(lake.spark, lake.catalog, case.dataset)["rows"] == 4
+    in_silver = lake.rows(f"silver.{case.dataset.name}", "basket_id")
+    assert sorted(row["basket_id"] for row in in_silver) == list(range(9))
 
 
 def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_path: Path):
