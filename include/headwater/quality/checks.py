@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from headwater.contracts.model import Contracts, Dataset, Severity
 from headwater.errors import TerminalError
 from headwater.quality.expectations import judge
-from headwater.quality.measures import Measure, failing_rows, measure
+from headwater.quality.measures import Measure, failing_rows, measure, shown
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,4 +90,4 @@ def judged(measures: Sequence[Measure]) -> tuple[CheckResult, ...]:
 
 
 def _found(measured: Measure) -> str:
-    return "nothing" if measured.value is None else f"{measured.value:g}"
+    return "nothing" if measured.value is None else shown(measured.value)

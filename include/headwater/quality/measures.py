@@ -109,7 +109,12 @@ def measured(rule: RowRule | TableRule, number: object) -> Measure:
 def _bounds(rule: TableRule) -> str:
     low, high = rule.minimum, rule.maximum
     if low is not None and high is not None and not rule.exclusive:
-        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        return shown(low) if low == high else f"{shown(low)} to {shown(high)}"
     least, most = ("more than", "less than") if rule.exclusive else ("at least", "at most")
-    ends = [f"{word} {bound:g}" for word, bound in ((least, low), (most, high)) if bound is not None]
+    ends = [f"{word} {shown(bound)}" for word, bound in ((least, low), (most, high)) if bound is not None]
     return " and ".join(ends) or "a number"
+
+
+def shown(number: float) -> str:
+    """A number as people write it: 1020000, not 1.02e+06."""
+    return f"{number:.12g}"

@@ -20,6 +20,7 @@ from headwater.quality.measures import measured
         (TableRule("r", "sql", minimum=0, maximum=1, exclusive=True), "its query to give more than 0 and less than 1"),
         (TableRule("r", "sql", minimum=0, maximum=1), "its query to give 0 to 1"),
         (TableRule("r", "rowCount", minimum=3, maximum=3), "rowCount 3"),
+        (TableRule("r", "rowCount", minimum=1_020_001, maximum=2e9), "rowCount 1020001 to 2000000000"),
         (TableRule("r", "sql"), "its query to give a number"),
         (RowRule("r", "a > 0"), "every row: a > 0"),
     ],
