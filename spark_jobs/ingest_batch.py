@@ -16,7 +16,6 @@ from headwater.contracts.model import Kind
 from headwater.errors import ConfigurationError
 from headwater.jobs import job_parser, run_job
 from headwater.lake.catalog import get_catalog
-from headwater.lake.locks import table_lock
 from headwater.lake.sessions import get_spark
 from headwater.lake.source_files import ingest_files
 from headwater.lake.source_table import ingest_table
@@ -37,9 +36,7 @@ def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     if dataset.kind not in INGEST:
         remedy = "streams come in by spark_jobs/ingest_stream.py, gold is built by spark_jobs/build_gold.py"
         raise ConfigurationError(f"{dataset.name} is a {dataset.kind}", where="--dataset", remedy=remedy)
-    spark = get_spark(f"ingest {dataset.name}")
-    with table_lock(f"bronze.{dataset.name}", purpose="ingest"):
-        return INGEST[dataset.kind](spark, get_catalog(), dataset)
+    return INGEST[dataset.kind](get_spark(f"ingest {dataset.name}"), get_catalog(), dataset)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from headwater.lake import commits
 from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import comparable, first_of, quoted
+from headwater.lake.locks import table_lock
 from headwater.lake.snapshots import head_id
 from headwater.settings import get_settings
 
@@ -33,6 +34,11 @@ SOURCE_UNREACHABLE = ("Connection to", "connection attempt failed", "terminating
 
 def ingest_table(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
     """Append what has changed in the source; returns the rows per operation."""
+    with table_lock(f"bronze.{dataset.name}", purpose="ingest"):
+        return _ingest(spark, catalog, dataset)
+
+
+def _ingest(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
     name = f"bronze.{dataset.name}"
     table = catalog.load_table(name)
     source = with_hash(_read_source(spark, dataset), dataset)
