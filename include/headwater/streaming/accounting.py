@@ -146,14 +146,21 @@ def _summed(table: Table, account: Account) -> dict[int, int]:
 
 
 def _positions(table: Table, account: Account, condition: str) -> dict[int, int]:
-    """Distinct offsets per partition, of rows as they arrived from the account's topic.
-
-    Rows from before bronze kept the topic's id have none; they count as that topic's.
-    """
-    if TOPIC_ID in table.schema().column_names:
-        condition = f"({condition}) AND ({TOPIC_ID} = '{account.topic_id}' OR {TOPIC_ID} IS NULL)"
-    scan = table.scan(row_filter=condition, selected_fields=(PARTITION, OFFSET, ATTEMPT, ERROR))
+    """Distinct offsets per partition, of rows as they arrived from the account's topic."""
+    scan = table.scan(
+        row_filter=of_topic(table, account, condition), selected_fields=(PARTITION, OFFSET, ATTEMPT, ERROR)
+    )
     rows: pa.Table = scan.to_arrow()
     rows = rows.filter(pc.equal(rows[ATTEMPT], 0)).select([PARTITION, OFFSET])
     counted = rows.group_by(PARTITION).aggregate([(OFFSET, "count_distinct")]).to_pylist()
     return {line[PARTITION]: line[f"{OFFSET}_count_distinct"] for line in counted}
+
+
+def of_topic(table: Table, account: Account, condition: str) -> str:
+    """The condition for rows of the account's topic alone.
+
+    Rows from before bronze kept the topic's id have none; they count as that topic's.
+    """
+    if TOPIC_ID not in table.schema().column_names:
+        return condition
+    return f"({condition}) AND ({TOPIC_ID} = '{account.topic_id}' OR {TOPIC_ID} IS NULL)"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headwater.streaming.accounting import StreamLedger
     from headwater.streaming.quarantine import Quarantined
     from headwater.streaming.supervision import StreamStatus
+    from headwater.streaming.verification import Verification
 
 Names = Annotated[list[str] | None, typer.Argument(help="Streams, by dataset or topic; default: all")]
 
@@ -118,21 +119,28 @@ def ledger(
     datasets: Names = None,
     topic: Annotated[str | None, typer.Option(help="Only this topic")] = None,
     exact: Annotated[bool, typer.Option(help="Count bronze's rows instead of trusting its summaries")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold bronze's rows against the ranges: gaps, overlaps")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Which offsets are where. Ends with 1 if any is unaccounted for."""
+    """Which offsets are where. Ends with 1 if any is unaccounted for, or `--verify` finds rows that disagree."""
     from headwater.streaming.accounting import stream_ledgers
+    from headwater.streaming.verification import verified
 
     names = [*(datasets or ()), *([topic] if topic else ())]
     found = stream_ledgers(names, exact=exact)
     left = sum(one.unaccounted for one in found)
+    checks = verified(names) if verify else []
     facts = {"streams": [{**asdict(one), "unaccounted": one.unaccounted} for one in found], "unaccounted": left}
-    say(as_json, facts, lambda: _print_ledgers(found, left))
-    if left:
+    if verify:
+        facts["verified"] = [{**asdict(one), "agrees": one.agrees} for one in checks]
+    say(as_json, facts, lambda: _print_ledgers(found, left, checks))
+    if left or not all(one.agrees for one in checks):
         raise typer.Exit(1)
 
 
-def _print_ledgers(found: Sequence[StreamLedger], left: int) -> None:
+def _print_ledgers(found: Sequence[StreamLedger], left: int, checks: Sequence[Verification]) -> None:
     columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
     rows = table("topic", "partition", *columns)
     for one in found:
@@ -141,6 +149,10 @@ def _print_ledgers(found: Sequence[StreamLedger], left: int) -> None:
         if one.recreated:
             rows.add_row(one.topic, "", "the topic was recreated: nothing of the new one is read")
     console().print(rows)
+    for check in checks:
+        for finding in check.findings():
+            typer.echo(f"{check.topic}: {finding}")
+        typer.echo(f"{check.topic}: rows and account {'agree' if check.agrees else 'do not agree'}")
     typer.echo(f"unaccounted = {left:,}")
 
 

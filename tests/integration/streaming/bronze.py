@@ -89,9 +89,10 @@ def _arrived(row: Mapping[str, Any]) -> datetime:
     return arrived
 
 
-def new_bronze(topic_id: str = "T1") -> Bronze:
-    """An empty bronze table and its table of refused rows."""
-    dataset = replace(load_dataset("transactions"), name=f"transactions_{uuid.uuid4().hex[:10]}")
+def new_bronze(topic_id: str = "T1", dataset: Dataset | None = None) -> Bronze:
+    """An empty bronze table and its table of refused rows; of a dataset like `transactions`, or of this one."""
+    if dataset is None:
+        dataset = replace(load_dataset("transactions"), name=f"transactions_{uuid.uuid4().hex[:10]}")
     for table in (f"bronze.{dataset.name}", f"silver.{dataset.name}_refused"):
         apply_table(get_catalog(), dataset, table)
     return Bronze(dataset, Account(topic_id, {}, {}))
