@@ -19,7 +19,8 @@ from headwater.streaming.runner import StreamRunner
 def run(spark: SparkSession, settings: Settings, datasets: Sequence[Dataset], *, once: bool) -> dict[str, Any]:
     """Run the streams until all have ended or SIGTERM or SIGINT asks to stop; what each did.
 
-    SIGHUP asks to try those again that have failed. Raises the first stream's error where one has failed.
+    SIGHUP asks to try those again that have failed and that somebody named (`heartbeat.retry_file`). Raises the first
+    stream's error where one has failed.
     """
     asked, again = threading.Event(), threading.Event()
 

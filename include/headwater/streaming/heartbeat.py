@@ -24,6 +24,11 @@ def heartbeat_file(settings: Settings, dataset: str) -> Path:
     return streams_dir(settings) / f"{dataset}.json"
 
 
+def retry_file(settings: Settings, dataset: str) -> Path:
+    """Where it is, the application is asked to try a stream that has failed once more (SIGHUP has it look)."""
+    return streams_dir(settings) / f"{dataset}.retry"
+
+
 @dataclass
 class Heartbeat:
     """State of one stream. `state`: starting, running, waiting (registry), retrying, failed, stopped, finished.

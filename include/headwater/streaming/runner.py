@@ -29,7 +29,7 @@ from headwater.settings import Settings
 from headwater.streaming import gaps
 from headwater.streaming.broker import Broker, spark_kafka_options
 from headwater.streaming.fence import WriterLock
-from headwater.streaming.heartbeat import Heartbeat, now, streams_dir
+from headwater.streaming.heartbeat import Heartbeat, now, retry_file, streams_dir
 from headwater.streaming.ledger import Account, nearest_account, to_json
 from headwater.streaming.live import LiveFollower
 from headwater.streaming.positions import starting_account
@@ -204,13 +204,15 @@ class StreamRunner:
         self._report("retrying", reason)
 
     def revive(self) -> None:
-        """Try a stream that has failed once more: somebody may have mended what it failed on."""
-        if self.heartbeat.state == "failed":
+        """Try a stream that has failed once more, if asked to: somebody may have mended what it failed on."""
+        asked = retry_file(self._settings, self.dataset.name)
+        if asked.exists() and self.heartbeat.state == "failed":
             self.error = None
             self._failures = self._unforeseen = 0
             self.heartbeat.started_at = now()
             self._report("starting", "")
             self.beat()
+        asked.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Let the batch that is being written end, then end the query."""

@@ -24,7 +24,7 @@ from headwater.embedded.service import ProcessSpec
 from headwater.errors import TerminalError
 from headwater.settings import Settings, get_settings
 from headwater.streaming.accounting import streams
-from headwater.streaming.heartbeat import read_heartbeat
+from headwater.streaming.heartbeat import read_heartbeat, retry_file
 
 PROCESS = "stream"
 LIVING = ("running", "waiting", "retrying")
@@ -121,6 +121,8 @@ def _revive(settings: Settings, running: processes.Running, names: Sequence[str]
     failed = [status for status in _told_by(settings, running, names) if status.state == "failed"]
     if not failed:
         return
+    for status in failed:
+        retry_file(settings, status.dataset).touch()
     running.process.send_signal(signal.SIGHUP)
     begun = {status.dataset: status.heartbeat.get("started_at") for status in failed}
     deadline = time.monotonic() + 10.0

@@ -88,31 +88,39 @@ def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_pa
 
 
 def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: StreamCase, tmp_path: Path):
-    sound = stream_case(case.settings)
-    own_project(sound, tmp_path)
+    sound, other = stream_case(case.settings), stream_case(case.settings)
+    for one in (sound, other):
+        own_project(one, tmp_path)
     assert supervision.start(wait_seconds=240) is True
-    case.sales(*range(5))
-    await_rows(case, 5)
+    for broken in (case, other):
+        broken.sales(*range(5))
+        await_rows(broken, 5)
     supervision.stop()
-    case.recreate_topic()
+    for broken in (case, other):
+        broken.recreate_topic()
     case.sales(*range(2))
 
     for attempt in range(2):  # as the DAG asks, every minute
         with pytest.raises(TerminalError, match="recreated"):
             supervision.start(leave_failed=attempt > 0, wait_seconds=240)
         assert supervision.running_streams() == [sound.dataset.name]
-    failed_at = supervision.statuses([case.dataset.name])[0].heartbeat["started_at"]
+    failed_at, others = started_at(case), started_at(other)
     sound.sales(1)
     await_rows(sound, 1)
-    assert supervision.statuses([case.dataset.name])[0].heartbeat["started_at"] == failed_at, "nobody tried it again"
+    assert started_at(case) == failed_at, "nobody tried it again"
 
     with pytest.raises(TerminalError, match="recreated"):
         supervision.start([case.dataset.name])
-    assert supervision.statuses([case.dataset.name])[0].heartbeat["started_at"] != failed_at
+    assert started_at(case) != failed_at
     accept_for(case.dataset, lambda question: True)
     assert supervision.start([case.dataset.name]) is False
     await_rows(case, 7)
     assert supervision.running_streams() == sorted([case.dataset.name, sound.dataset.name])
+    assert started_at(other) == others, "nobody named it"
+
+
+def started_at(case: StreamCase) -> str:
+    return str(supervision.statuses([case.dataset.name])[0].heartbeat["started_at"])
 
 
 def test_a_stream_without_a_topic_waits_for_it(stack: Settings, tmp_path: Path):
