@@ -19,6 +19,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[3]
 WRITER = ("headwater", "writer-secret")
+SECRET = "the-secret-of-this-machine"
 READER = ("reader", "reader-secret")
 
 
@@ -123,3 +124,27 @@ def own_endpoint(tmp_path: Path) -> Iterator[EndpointProcess]:
     yield running
     if running.process is not None and running.process.poll() is None:
         running.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def secret_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("secret") / "secret.csv"
+    path.write_text(SECRET + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(endpoint: EndpointProcess) -> None:
+    for sql in (
+        "CREATE TABLE IF NOT EXISTS gold.sales (a Int32) ENGINE = MergeTree ORDER BY a",
+        "TRUNCATE TABLE gold.sales",
+        "INSERT INTO gold.sales VALUES (1), (2)",
+        "CREATE DATABASE IF NOT EXISTS hidden",
+        f"CREATE OR REPLACE TABLE hidden.wages (s String) ENGINE = Memory AS SELECT '{SECRET}' AS s",
+    ):
+        assert endpoint.ask(sql).status_code == 200, sql
+
+
+def refused(answer: httpx.Response) -> bool:
+    """Whether ClickHouse's kind of error came back, and nothing of what is secret."""
+    return answer.status_code >= 400 and "x-clickhouse-exception-code" in answer.headers and SECRET not in answer.text

@@ -117,46 +117,6 @@ def test_a_body_that_is_cut_short_or_corrupted_inserts_nothing(endpoint: Endpoin
     assert endpoint.ask(f"SELECT count() FROM {table}").text == "0\n"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "TabSeparatedWithNames",
-        "TabSeparatedWithNamesAndTypes",
-        "CSVWithNames",
-        "JSONCompactEachRowWithNamesAndTypes",
-        "RowBinaryWithNamesAndTypes",
-    ],
-)
-def test_a_streamed_format_has_its_header_once(endpoint: EndpointProcess, name: str) -> None:
-    sql = 'SELECT number AS `a"\nb`, toString(number) AS s FROM numbers(300000) FORMAT ' + name
-    streamed = endpoint.ask(sql, max_block_size="65409").content
-    at_once = endpoint.ask(f"SELECT * FROM ({sql.removesuffix(' FORMAT ' + name)}) LIMIT 3 FORMAT {name}").content
-    body = at_once.rstrip(b"\n")
-    assert streamed[: len(body)] == body
-    assert streamed.count(b"String") <= 1
-    if not name.startswith("RowBinary"):
-        header = 2 if name.endswith("Types") else 1
-        lines_in_name = 1 if name.startswith("CSV") else 0
-        assert streamed.count(b"\n") == 300_000 + header + lines_in_name
-
-
-def test_formats_that_cannot_be_streamed_come_whole(endpoint: EndpointProcess) -> None:
-    answer = json.loads(endpoint.ask("SELECT number FROM numbers(150000) FORMAT JSON").text)
-    assert answer["rows"] == len(answer["data"]) == 150_000
-    assert endpoint.ask("SELECT number FROM numbers(100000) FORMAT Parquet").content.count(b"PAR1") == 2
-
-
-def test_format_by_parameter_by_header_and_by_clause(endpoint: EndpointProcess) -> None:
-    answer = endpoint.ask("SELECT 1 AS a", default_format="JSONCompact")
-    assert answer.json()["data"] == [[1]]
-    assert answer.headers["content-type"].startswith("application/json")
-    assert answer.headers["x-clickhouse-format"] == "JSONCompact"
-    assert endpoint.ask("SELECT 'FORMAT CSV' AS a", default_format="CSV").text == '"FORMAT CSV"\n'
-    by_header = httpx.post(endpoint.url, content="SELECT 1", headers={"X-ClickHouse-Format": "CSV"}, auth=READER)
-    assert by_header.headers["x-clickhouse-format"] == "CSV"
-    assert endpoint.ask("SELECT 1 AS a WHERE 0 FORMAT TSVWithNames").text == "a\n"
-
-
 def test_parameters_in_the_url(endpoint: EndpointProcess) -> None:
     answer = endpoint.ask(
         "SELECT {n:UInt8} + 1, {s:String}, {l:Array(UInt8)}", param_n="4", param_s="a'b", param_l="[1]"
@@ -281,41 +241,6 @@ def test_settings_may_end_like_the_description_of_a_table(endpoint: EndpointProc
     sql = f"CREATE TABLE {name} (a LowCardinality(UInt8)) ENGINE = MergeTree ORDER BY a"
     assert endpoint.ask(sql).status_code >= 400
     assert endpoint.ask(sql, allow_suspicious_low_cardinality_types="1").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "types", ["Array(Nullable(String))", "DateTime64(3, 'UTC')", "Enum8('a' = 1)", "Decimal(9, 2)"]
-)
-def test_external_tables_of_every_kind_of_type(endpoint: EndpointProcess, types: str) -> None:
-    answer = httpx.post(
-        endpoint.url,
-        params={"query": "SELECT toTypeName(x) FROM e", "e_structure": f"`x` {types}, y UInt8"},
-        files={"e": b""},
-        auth=READER,
-    )
-    assert (answer.status_code, answer.text) == (200, ""), answer.text
-
-
-def test_a_form_that_is_none_is_told(endpoint: EndpointProcess) -> None:
-    head = {"content-type": "multipart/form-data; boundary=x"}
-    answer = httpx.post(endpoint.url, content=b"--y\r\nnonsense", headers=head, auth=READER)
-    assert answer.status_code == 400
-    assert "x-clickhouse-exception-code" in answer.headers
-
-
-@pytest.mark.parametrize("name", ["CSV", "TabSeparated", "CSVWithNames"])
-def test_totals_follow_the_rows(endpoint: EndpointProcess, name: str) -> None:
-    sql = f"SELECT number % 2 AS k, count() FROM numbers(9) GROUP BY k WITH TOTALS ORDER BY k FORMAT {name}"
-    assert endpoint.ask(sql, READER).text.replace("\t", ",").splitlines()[-2:] == ["", "0,9"]
-
-
-def test_extremes_follow_the_rows(endpoint: EndpointProcess) -> None:
-    assert endpoint.ask("SELECT number FROM numbers(3) FORMAT TSV", READER, extremes="1").text == "0\n1\n2\n\n0\n2\n"
-
-
-def test_one_json_array_around_all_rows(endpoint: EndpointProcess) -> None:
-    sql = "SELECT number FROM numbers(150000) FORMAT JSONEachRow"
-    assert len(endpoint.ask(sql, READER, output_format_json_array_of_rows="1").json()) == 150000
 
 
 def test_readers_do_not_see_each_others_settings_or_parameters(endpoint: EndpointProcess) -> None:

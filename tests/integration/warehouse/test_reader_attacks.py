@@ -7,32 +7,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from tests.integration.warehouse.conftest import READER, EndpointProcess
+from tests.integration.warehouse.conftest import READER, SECRET, EndpointProcess, refused
 
 pytestmark = pytest.mark.integration
-
-SECRET = "the-secret-of-this-machine"
-
-
-@pytest.fixture(scope="module")
-def secret_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("secret") / "secret.csv"
-    path.write_text(SECRET + "\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def tables(endpoint: EndpointProcess) -> None:
-    for sql in (
-        "CREATE TABLE IF NOT EXISTS gold.sales (a Int32) ENGINE = MergeTree ORDER BY a",
-        "TRUNCATE TABLE gold.sales",
-        "INSERT INTO gold.sales VALUES (1), (2)",
-        "CREATE DATABASE IF NOT EXISTS hidden",
-        f"CREATE OR REPLACE TABLE hidden.wages (s String) ENGINE = Memory AS SELECT '{SECRET}' AS s",
-    ):
-        assert endpoint.ask(sql).status_code == 200, sql
 
 
 class Listener:
@@ -59,10 +37,6 @@ def listener() -> Iterator[Listener]:
     made = Listener()
     yield made
     made.socket.close()
-
-
-def refused(answer: httpx.Response) -> bool:
-    return answer.status_code >= 400 and "x-clickhouse-exception-code" in answer.headers and SECRET not in answer.text
 
 
 WRITES = [
@@ -186,36 +160,6 @@ HIDDEN = [
     "SELECT joinGet('hidden.j', 's', 1)",
     "SELECT hasColumnInTable('hidden', 'wages', 's') AND throwIf(1)",
 ]
-
-STRUCTURES = [
-    "s String) ENGINE = Memory AS SELECT s FROM hidden.wages --",
-    "s String) ENGINE = Memory AS (SELECT s FROM hidden.wages",
-    "s String) AS SELECT s FROM hidden.wages /*",
-    "s String); DROP TABLE gold.sales SYNC; CREATE TEMPORARY TABLE other (s String",
-    "a String, s String DEFAULT file('{path}')",
-    "a String, s String MATERIALIZED file('{path}')",
-    "a String, s Enum8(file('{path}'))",
-    "s String -- comment",
-    "s AS file('{path}')",
-    "s String, INDEX i s TYPE minmax",
-]
-
-
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_the_structure_of_an_external_table_is_names_and_types(
-    endpoint: EndpointProcess, tables: None, secret_file: Path, structure: str
-) -> None:
-    for field in ({"e_structure": structure}, {"e_types": structure.partition(" ")[2]}):
-        described = {name: text.replace("{path}", str(secret_file)) for name, text in field.items()}
-        answer = httpx.post(
-            endpoint.url,
-            params={"query": "SELECT * FROM e", "e_format": "JSONEachRow"},
-            data=described,
-            files={"e": b'{"a": "1"}\n'},
-            auth=READER,
-        )
-        assert refused(answer), answer.text
-        assert endpoint.ask("SELECT count() FROM gold.sales").text == "2\n"
 
 
 @pytest.mark.parametrize("sql", WRITES + LIMITS + HIDDEN)
