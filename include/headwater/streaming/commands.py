@@ -15,6 +15,7 @@ from headwater.console import Json, console, noun, say, table
 if TYPE_CHECKING:
     from headwater.streaming.accounting import StreamLedger
     from headwater.streaming.quarantine import Quarantined
+    from headwater.streaming.reach import StreamReach
     from headwater.streaming.supervision import StreamStatus
     from headwater.streaming.verification import Verification
 
@@ -126,21 +127,26 @@ def ledger(
 ) -> None:
     """Which offsets are where. Ends with 1 if any is unaccounted for, or `--verify` finds rows that disagree."""
     from headwater.streaming.accounting import stream_ledgers
+    from headwater.streaming.reach import reaches
     from headwater.streaming.verification import verified
 
     names = [*(datasets or ()), *([topic] if topic else ())]
     found = stream_ledgers(names, exact=exact)
     left = sum(one.unaccounted for one in found)
     checks = verified(names) if verify else []
+    come = reaches(names)
     facts = {"streams": [{**asdict(one), "unaccounted": one.unaccounted} for one in found], "unaccounted": left}
+    facts["reach"] = [asdict(one) for one in come]
     if verify:
         facts["verified"] = [{**asdict(one), "agrees": one.agrees} for one in checks]
-    say(as_json, facts, lambda: _print_ledgers(found, left, checks))
+    say(as_json, facts, lambda: _print_ledgers(found, left, checks, come))
     if left or not all(one.agrees for one in checks):
         raise typer.Exit(1)
 
 
-def _print_ledgers(found: Sequence[StreamLedger], left: int, checks: Sequence[Verification]) -> None:
+def _print_ledgers(
+    found: Sequence[StreamLedger], left: int, checks: Sequence[Verification], come: Sequence[StreamReach]
+) -> None:
     columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
     rows = table("topic", "partition", *columns)
     for one in found:
@@ -149,11 +155,25 @@ def _print_ledgers(found: Sequence[StreamLedger], left: int, checks: Sequence[Ve
         if one.recreated:
             rows.add_row(one.topic, "", "the topic was recreated: nothing of the new one is read")
     console().print(rows)
+    _print_reaches(come)
     for check in checks:
         for finding in check.findings():
             typer.echo(f"{check.topic}: {finding}")
         typer.echo(f"{check.topic}: rows and account {'agree' if check.agrees else 'do not agree'}")
     typer.echo(f"unaccounted = {left:,}")
+
+
+def _print_reaches(come: Sequence[StreamReach]) -> None:
+    """How far each partition has come: the next offset at every stage, of the furthest behind of several tables."""
+    stages = ("bronze", "silver", "gold", "warehouse", "live")
+    rows = table("topic", "partition", *(f"{stage} up to" for stage in stages))
+    for one in come:
+        for line in one.partitions:
+            offsets = (getattr(line, stage) for stage in stages)
+            rows.add_row(one.topic, str(line.partition), *("" if o is None else f"{o:,}" for o in offsets))
+        if one.reason:
+            rows.add_row(one.topic, "", escape(one.reason))
+    console().print(rows)
 
 
 @quarantine_app.command("list")

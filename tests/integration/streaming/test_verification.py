@@ -126,3 +126,4 @@ def test_the_command_names_what_does_not_agree(case: StreamCase, bronze: Bronze,
     assert told.exit_code == 1
     assert "partition 0, offsets 4 to 4: records of the topic that bronze does not have" in told.stdout
     assert data["verified"][0]["partitions"][0]["missing"] == [[4, 5]]
+    assert data["reach"][0]["partitions"][0] | {"bronze": 10, "silver": None} == data["reach"][0]["partitions"][0]
