@@ -15,7 +15,7 @@ from pyiceberg.catalog import Catalog
 from ruamel.yaml import YAML
 from tests.datasets.cases import Lake, bronze_rows
 
-from headwater.contracts.model import Dataset
+from headwater.contracts.model import Dataset, Kind
 from headwater.settings import LOOPBACK, Settings, child_environment
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -85,7 +85,11 @@ def project_of(dataset: Dataset, project: Path) -> None:
     yaml = YAML()
     contract = yaml.load(dataset.path.read_text())
     contract["id"] = f"{dataset.domain}.{dataset.name}"
-    contract["schema"][0] |= {"name": dataset.name, "physicalName": dataset.source_name}
+    contract["schema"][0] |= {"name": dataset.name}
+    if dataset.kind is Kind.FILES:
+        contract["servers"][0]["path"] = dataset.source_name
+    else:
+        contract["schema"][0]["physicalName"] = dataset.source_name
     for column in contract["schema"][0]["properties"]:
         column.pop("relationships", None)  # the other contracts are not here
     path = project / "schemas" / "contracts" / dataset.domain / f"{dataset.name}.yaml"
@@ -153,10 +157,8 @@ class HeldCommits:
         return waiting
 
     def _waiting(self) -> set[int]:
-        query = (
-            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE 'UPDATE%iceberg_tables%'"
-        )
-        return {int(pid) for (pid,) in self.watcher.execute(query).fetchall()}
+        query = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        return {int(pid) for (pid,) in self.watcher.execute(query, (self.holder.info.backend_pid,)).fetchall()}
 
     def __exit__(self, *_: object) -> None:
         """Let them commit, first come, first served."""
