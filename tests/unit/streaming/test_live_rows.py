@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from headwater.contracts.layers import live_columns
-from headwater.contracts.loader import load_dataset
+from headwater.contracts.loader import load_contracts, load_dataset
+from headwater.contracts.model import Kind
 from headwater.streaming.live_rows import LiveRows
 
 MONEY = pa.decimal128(10, 2)
@@ -94,3 +95,12 @@ def test_of_rows_with_one_key_the_later_offset_comes_last(rows: LiveRows):
 def test_a_column_that_bronze_does_not_have_yet_is_null(rows: LiveRows):
     without = pa.RecordBatch.from_pylist([SALE], SCHEMA).drop_columns(["source_system"])
     assert rows.accepted(without).to_pylist()[0]["source_system"] is None
+
+
+def test_every_live_table_is_sorted_by_the_key_alone():
+    """Rows collapse onto the sorting key: with another column in it, a correction of that column counts twice."""
+    live = [(dataset, dataset.live) for dataset in load_contracts().of_kind(Kind.STREAM) if dataset.live is not None]
+    assert live
+    for dataset, table in live:
+        assert set(table.order_by) == set(dataset.primary_key), dataset.name
+        assert table.engine == "ReplacingMergeTree(_ingested_at)", dataset.name
