@@ -155,7 +155,8 @@ def _print_ledgers(
         if one.recreated:
             rows.add_row(one.topic, "", "the topic was recreated: nothing of the new one is read")
     console().print(rows)
-    _print_reaches(come)
+    if come:
+        _print_reaches(come)
     for check in checks:
         for finding in check.findings():
             typer.echo(f"{check.topic}: {finding}")
