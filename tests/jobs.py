@@ -151,14 +151,16 @@ class HeldCommits:
 
     def await_commit(self, job: subprocess.Popen[str], *but: int) -> int:
         """Until the job's commit waits, on another connection than `but`; that connection's number."""
-        wait_until(lambda: bool(self._waiting() - set(but)) or job.poll() is not None, "a commit waits")
+        wait_until(lambda: bool(self._waiting(but)) or job.poll() is not None, "a commit waits")
         assert job.poll() is None, job.communicate()[0]
-        [waiting] = self._waiting() - set(but)
+        [waiting] = self._waiting(but)
         return waiting
 
-    def _waiting(self) -> set[int]:
-        query = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-        return {int(pid) for (pid,) in self.watcher.execute(query, (self.holder.info.backend_pid,)).fetchall()}
+    def _waiting(self, but: Sequence[int]) -> set[int]:
+        # Who waits in a queue is blocked by the one before it: a killed job's own connection still stands in line.
+        query = "SELECT pid FROM pg_stat_activity WHERE pg_blocking_pids(pid) && %s::int[]"
+        ahead = [self.holder.info.backend_pid, *but]
+        return {int(pid) for (pid,) in self.watcher.execute(query, (ahead,)).fetchall()} - set(but)
 
     def __exit__(self, *_: object) -> None:
         """Let them commit, first come, first served."""
