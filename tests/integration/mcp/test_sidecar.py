@@ -19,6 +19,7 @@ from headwater.contracts.clickhouse import create_table_sql
 from headwater.contracts.loader import load_dataset
 from headwater.embedded.health import http_body
 from headwater.settings import Settings
+from headwater.streaming import live_tables
 from headwater.warehouse import state
 from headwater.warehouse.client import writer
 
@@ -112,6 +113,22 @@ def test_an_answer_names_its_snapshot_freshness_and_sql(url):
     assert 0 <= loaded["age_seconds"] < 3600
     assert loaded["snapshot_at"] < loaded["as_of"]
     assert (loaded["quality"]["passed"], loaded["quality"]["broken_rules"]) == (True, ["few_stores"])
+
+
+def test_an_answer_from_a_live_table_names_the_snapshot_that_was_followed(url, warehouse):
+    dataset = load_dataset("transactions")
+    with writer() as client:
+        live_tables.ensure_tables(client, dataset)
+        position, table = (
+            live_tables.LivePosition(SNAPSHOT, "topic", {0: 1}),
+            live_tables.live_uuid(client, dataset.name),
+        )
+        live_tables.write_position(client, dataset.name, position, table)
+    answer = ask(url, "query", sql="SELECT count() AS lines FROM live.transactions")
+    followed = answer["evidence"]["tables"]["live.transactions"]
+    assert (followed["snapshot_id"], followed["iceberg_table"]) == (str(SNAPSHOT), "lake.bronze.transactions")
+    assert 0 <= followed["age_seconds"] < 3600
+    assert "live.transactions" in {listed["table"] for listed in ask(url, "list_datasets")["datasets"]}
 
 
 def test_a_long_answer_is_cut_and_says_so(url):
