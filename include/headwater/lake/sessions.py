@@ -136,7 +136,7 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
     for name, value in conf.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("WARN")
+    _calm(spark)
     return spark
 
 
@@ -151,8 +151,18 @@ def _submitted(app_name: str) -> SparkSession:
             where=app_name,
             remedy='spark-submit --properties-file "$(headwater spark properties)" …',
         )
-    spark.sparkContext.setLogLevel("WARN")
+    _calm(spark)
     return spark
+
+
+def _calm(spark: SparkSession) -> None:
+    """Warnings that mean something: not a stack trace for each two-part name that Iceberg tries as a catalog first."""
+    spark.sparkContext.setLogLevel("WARN")
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None  # noqa: S101  (a classic session has one)
+    log4j = jvm.org.apache.logging.log4j
+    for logger in ("org.apache.iceberg.spark.Spark3Util", "org.apache.spark.sql.classic.SparkSession"):
+        log4j.core.config.Configurator.setLevel(logger, log4j.Level.ERROR)
 
 
 def connect_client() -> SparkConnectClient | None:
