@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.table import Table
 from pyiceberg.types import LongType, StringType
-from tests.unit.lake.tables import new_catalog
+from tests.unit.lake.tables import append, delete_positions, new_catalog
 
 from headwater.lake.difference import ColumnDifference, PartitionDifference, difference
 from headwater.lake.references import resolve
@@ -117,3 +117,19 @@ def test_a_table_without_partitions_is_one(tmp_path: Path) -> None:
     first = head(table)
     table.append(rows((MARCH, 2)))
     assert between(table, first).partitions == (PartitionDifference("", 1, 0),)
+
+
+def test_rows_deleted_by_position_went_and_compaction_after_it_is_no_difference(tmp_path: Path) -> None:
+    table = new_catalog(tmp_path).create_table("silver.t", pa.schema([("id", pa.int64())]))
+    first = append(table, [1, 2, 3])
+    (task,) = table.scan().plan_files()
+    merged = delete_positions(table, task.file.file_path, [1])
+    append(table, [20])
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [1, 3, 20]
+    assert between(table, first).partitions == (PartitionDifference("", 1, 1),)
+    assert between(table, first, str(merged)).partitions == (PartitionDifference("", 0, 1),)
+    assert difference(table, resolve(table, "main"), resolve(table, str(first))).removed == 1
+    before = head(table)
+    table.overwrite(pa.table({"id": pa.array([20, 3, 1], pa.int64())}))
+    assert between(table, before).partitions == ()
+    assert between(table, first).partitions == (PartitionDifference("", 1, 1),)

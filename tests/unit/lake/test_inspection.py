@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
-from tests.unit.lake.tables import append, new_catalog
+from tests.unit.lake.tables import append, delete_positions, new_catalog
 
 from headwater.lake.inspection import description, snapshots
 from headwater.lake.snapshots import input_properties
@@ -69,3 +69,12 @@ def test_a_description_names_columns_partitions_and_size(catalog: Catalog, table
     assert told["size"]["bytes"] > 0
     assert (told["newest"]["snapshot_id"], told["refs"], told["snapshots"]) == (head, {"main": head}, 1)
     assert told["properties"] == {"a": "b"}
+
+
+def test_rows_deleted_by_position_are_not_the_tables_any_more(table: Table) -> None:
+    append(table, [1, 2, 3])
+    (task,) = table.scan().plan_files()
+    delete_positions(table, task.file.file_path, [0, 2])
+    newest = snapshots(table)[0]
+    assert (newest.rows_removed, newest.files_added, newest.rows) == (2, 1, 1)
+    assert description(table)["size"]["delete_files"] == 1
