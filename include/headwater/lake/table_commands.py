@@ -87,7 +87,11 @@ def _print_description(facts: dict[str, Any]) -> None:
     out, size, newest = console(), facts["size"], facts["newest"]
     out.print(f"[bold]{escape(facts['table'])}[/bold] (Iceberg format {facts['format_version']})")
     out.print(escape(facts["location"]))
-    out.print(", ".join(f"{'?' if number is None else f'{number:,}'} {what}" for what, number in size.items()))
+    out.print(
+        ", ".join(
+            f"{'?' if number is None else f'{number:,}'} {what.replace('_', ' ')}" for what, number in size.items()
+        )
+    )
     out.print(f"newest: {newest['snapshot_id']} of {newest['committed_at']}" if newest else "nothing was committed yet")
     out.print(f"{facts['snapshots']:,} snapshots; partitions: {', '.join(facts['partitions']) or 'none'}")
     for word in ("order", "refs", "properties"):
@@ -147,7 +151,7 @@ def _print_difference(found: Difference) -> None:
 @app.command()
 def tag(
     name: Name,
-    label: Annotated[str | None, typer.Argument(metavar="[TAG]", help="The tag; without it, all are listed")] = None,
+    label: Annotated[str | None, typer.Argument(metavar="TAG", help="The tag; without it, all are listed")] = None,
     at: Annotated[str, typer.Option("--at", help="The snapshot: an id, another tag, or a time in UTC")] = "main",
     remove: Annotated[bool, typer.Option("--remove", help="Take the tag away")] = False,
     as_json: Json = False,

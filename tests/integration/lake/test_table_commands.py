@@ -113,7 +113,7 @@ def test_people_get_tables_and_sentences(catalog: Catalog, table: Table) -> None
     first = str(table.metadata.snapshots[0].snapshot_id)
     for arguments, words in (
         (("history", "fct_sales", "--limit", "2"), "and 1 older ones"),
-        (("show", "fct_sales"), "6 rows, 3 data_files"),
+        (("show", "fct_sales"), "6 rows, 3 data files"),
         (("diff", "fct_sales", first), "5 rows came, 0 went"),
         (("tag", "fct_sales"), "no snapshot has a name"),
         (("rollback", "fct_sales", first), "nothing was changed: --yes does it"),

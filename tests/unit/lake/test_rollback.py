@@ -11,6 +11,7 @@ from pyiceberg.table import Table
 from tests.unit.lake.tables import append, new_catalog
 
 from headwater.contracts.loader import load_contracts
+from headwater.lake.changes import InputExpired, appended_since, changed_partitions
 from headwater.lake.references import NoSuchSnapshot
 from headwater.lake.rollback import RollbackRefused, plan
 from headwater.lake.snapshots import input_properties
@@ -48,6 +49,18 @@ def test_a_plan_says_what_follows(catalog: Catalog) -> None:
     assert "pause the DAG `loyalty`" in builds
     assert readers.startswith("gold.mart_a, gold.mart_b have read what is undone")
     assert "the warehouse goes on showing what it shows; its next load follows" in warehouse
+
+
+def test_what_has_read_the_undone_takes_all_of_the_table_as_changed(catalog: Catalog) -> None:
+    """Both a model that reads it and the warehouse's load ask this way."""
+    table, (first, second, third) = filled(catalog, "gold.fct_sales")
+    table.manage_snapshots().set_current_snapshot(first).commit()
+    append(table, [7])
+    assert changed_partitions(table, third, "id") is None
+    assert changed_partitions(table, second, "id") is None
+    with pytest.raises(InputExpired):
+        appended_since(table, third)
+    assert appended_since(table, first).rows == 1
 
 
 def test_a_silver_table_has_no_warehouse_and_a_source_is_read_again(catalog: Catalog) -> None:
