@@ -9,7 +9,7 @@ BIN := .venv/bin
 HEADWATER := $(BIN)/headwater
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo up down status test test-unit lint bench requirements
+.PHONY: help setup demo up down status test test-unit test-faults lint bench requirements
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: setup ## All tests: unit, dags, datasets, integration, faults, platform, t
 
 test-unit: setup ## The tests that need no service, within a minute
 	@$(BIN)/pytest -q -n 2 tests/unit tests/dags $(ARGS)
+
+test-faults: setup ## The tests that kill, corrupt and disconnect, one after the other
+	@$(BIN)/pytest -q tests/faults $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

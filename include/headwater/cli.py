@@ -38,6 +38,7 @@ COMMANDS = {
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
     "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
     "spark": Entry("headwater.lake.commands", "What spark-submit must be told to run the jobs."),
+    "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, and take one back."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
 }

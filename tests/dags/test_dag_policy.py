@@ -45,7 +45,7 @@ def loaded(folder: Path):
 
 
 def test_the_dags_of_the_platform_are_there(dags):
-    assert {"streams", "loyalty", "loyalty_restate", "maintenance"} <= set(dags)
+    assert {"ledger", "streams", "loyalty", "loyalty_restate", "maintenance"} <= set(dags)
 
 
 def test_every_dag_has_docs_owner_tags_and_a_fixed_start(dags):
@@ -140,6 +140,13 @@ def test_the_streams_dag_leaves_alone_what_has_failed(dags):
     assert task.execution_timeout < dags["streams"].dagrun_timeout
 
 
+def test_the_ledger_is_shown_and_fails_for_more_than_lag(dags):
+    (task,) = dags["ledger"].tasks
+    assert task.arguments == ["ledger", "--allow-lag"]
+    assert task.retries == 1
+    assert 2 * task.execution_timeout < dags["ledger"].dagrun_timeout
+
+
 def test_a_file_drop_that_is_announced_starts_its_domain_at_once(dags):
     schedule = dags["loyalty"].timetable
     assert schedule.timetable.expression == "*/15 * * * *"
@@ -161,7 +168,7 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
 
     dags = loaded(tmp_path)
 
-    assert set(dags) == {"streams", "maintenance", "facilities", "facilities_restate", "weather"}
+    assert set(dags) == {"ledger", "streams", "maintenance", "facilities", "facilities_restate", "weather"}
     tasks = {dag_id: {t.task_id: t.upstream_task_ids for t in dags[dag_id].tasks} for dag_id in dags}
     of_facilities = {"silver.doors": set(), "gold.mart_doors": {"silver.doors"}, "warehouse.load": {"gold.mart_doors"}}
     assert tasks["facilities"] == tasks["facilities_restate"] == of_facilities

@@ -44,7 +44,7 @@ def last_success(airflow: Airflow, dag_id: str) -> str:
 
 def test_the_dags_are_listed(ui: AirflowUI) -> None:
     ui.open("dags")
-    for dag_id in ("loyalty", "loyalty_restate", "maintenance", "streams"):
+    for dag_id in ("ledger", "loyalty", "loyalty_restate", "maintenance", "streams"):
         expect(ui.page.locator(f"a[data-testid=dag-id][href='/dags/{dag_id}']")).to_be_visible()
     ui.shoot("airflow-dags")
 

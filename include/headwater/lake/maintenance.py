@@ -28,6 +28,7 @@ from headwater.lake.commits import CATALOG, is_conflict
 from headwater.lake.locks import table_lock
 from headwater.lake.readers import Reader, oldest_needed, readers_of
 from headwater.lake.snapshots import head_id
+from headwater.lake.tags import POSITION_TAG
 
 TARGET_BYTES = 128 * 1024 * 1024
 SMALL = 0.75
@@ -39,7 +40,6 @@ KEEP_BY_DEFAULT = timedelta(days=5)
 """Age from which a snapshot may go, if nobody needs it. A stream makes thousands a day."""
 ORPHAN_AGE = timedelta(days=3)
 """Longer than any write takes; Iceberg itself refuses less than a day."""
-POSITION_TAG = "headwater-position"
 
 
 def maintain(spark: SparkSession, catalog: Catalog, dataset: Dataset, *, dry_run: bool = False) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.broker import Broker, Topic
 from headwater.streaming.ledger import Account, nearest_account
+from headwater.streaming.positions import gone_offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class PartitionLine:
 
     `next` is where the stream goes on; `end` is the broker's; `unaccounted` are those nobody has read (the stream has
     yet to come to them) and those that were covered by a batch and are not in the table (`missing`, never more than 0
-    in a healthy stream). `topic_id` is the topic these are offsets of: after a recreation there are two.
+    in a healthy stream). `gone` are those that the broker dropped before they were read and nobody has accepted as
+    lost. `topic_id` is the topic these are offsets of: after a recreation there are two.
     """
 
     topic_id: str
@@ -41,11 +43,17 @@ class PartitionLine:
     empty: int
     lost: int
     missing: int
+    gone: int = 0
 
     @property
     def unaccounted(self) -> int:
         """Offsets of which nobody can say where they are."""
         return self.end - self.begin - self.read - self.quarantined - self.empty - self.lost
+
+    @property
+    def lag(self) -> int:
+        """Offsets that the stream has yet to come to, and that are still there to be read."""
+        return max(0, self.end - self.next - self.gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,16 @@ class StreamLedger:
     def unaccounted(self) -> int:
         """Sum over the partitions."""
         return sum(line.unaccounted for line in self.partitions)
+
+    @property
+    def lag(self) -> int:
+        """Sum over the partitions. A recreated topic is not read until somebody accepts it, so it has none."""
+        return 0 if self.recreated else sum(line.lag for line in self.partitions)
+
+    @property
+    def beyond_lag(self) -> int:
+        """Unaccounted offsets that no reading on will account for: missing, gone, or of a recreated topic."""
+        return self.unaccounted - self.lag
 
 
 def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[StreamLedger]:
@@ -114,12 +132,14 @@ def _unread(topic: Topic) -> tuple[PartitionLine, ...]:
 
 def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterator[PartitionLine]:
     high = topic.high if account.topic_id == topic.topic_id else {}
+    gone = gone_offsets(account, topic) if high else {}
     bad = _positions(table, account, f"{ERROR} IS NOT NULL")
     rows = _positions(table, account, f"{ATTEMPT} = 0") if exact else _summed(table, account)
     for partition in sorted({*account.offsets, *high}):
         begin, empty, lost = (n.get(partition, 0) for n in (account.begin, account.empty, account.lost))
         following = account.offsets.get(partition, begin)
         quarantined, there = bad.get(partition, 0), rows.get(partition, 0)
+        first, last = gone.get(partition, (following, following))
         yield PartitionLine(
             topic_id=account.topic_id,
             partition=partition,
@@ -131,6 +151,7 @@ def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterato
             empty=empty,
             lost=lost,
             missing=following - begin - empty - lost - there,
+            gone=last - first if first == following else 0,  # otherwise the log was cut off at its end
         )
 
 

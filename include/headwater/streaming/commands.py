@@ -123,6 +123,9 @@ def ledger(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hold bronze's rows against the ranges: gaps, overlaps")
     ] = False,
+    allow_lag: Annotated[
+        bool, typer.Option("--allow-lag", help="Do not fail for offsets that the stream has yet to come to")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Which offsets are where. Ends with 1 if any is unaccounted for, or `--verify` finds rows that disagree."""
@@ -132,26 +135,30 @@ def ledger(
 
     names = [*(datasets or ()), *([topic] if topic else ())]
     found = stream_ledgers(names, exact=exact)
-    left = sum(one.unaccounted for one in found)
     checks = verified(names) if verify else []
     come = reaches(names)
-    facts = {"streams": [{**asdict(one), "unaccounted": one.unaccounted} for one in found], "unaccounted": left}
+    facts: dict[str, Any] = {
+        "streams": [{**asdict(one), "unaccounted": one.unaccounted, "lag": one.lag} for one in found],
+        "unaccounted": sum(one.unaccounted for one in found),
+        "lag": sum(one.lag for one in found),
+    }
     facts["reach"] = [asdict(one) for one in come]
     if verify:
         facts["verified"] = [{**asdict(one), "agrees": one.agrees} for one in checks]
-    say(as_json, facts, lambda: _print_ledgers(found, left, checks, come))
-    if left or not all(one.agrees for one in checks):
+    say(as_json, facts, lambda: _print_ledgers(found, checks, come))
+    loose = [one.beyond_lag if allow_lag else one.unaccounted for one in found]
+    if any(loose) or not all(one.agrees for one in checks):
         raise typer.Exit(1)
 
 
-def _print_ledgers(
-    found: Sequence[StreamLedger], left: int, checks: Sequence[Verification], come: Sequence[StreamReach]
-) -> None:
+def _print_ledgers(found: Sequence[StreamLedger], checks: Sequence[Verification], come: Sequence[StreamReach]) -> None:
     columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
     rows = table("topic", "partition", *columns)
     for one in found:
         for line in one.partitions:
             rows.add_row(one.topic, str(line.partition), *(f"{getattr(line, name):,}" for name in columns))
+            if line.gone:
+                rows.add_row(one.topic, str(line.partition), f"{line.gone:,} were dropped before they were read")
         if one.recreated:
             rows.add_row(one.topic, "", "the topic was recreated: nothing of the new one is read")
     console().print(rows)
@@ -161,7 +168,8 @@ def _print_ledgers(
         for finding in check.findings():
             typer.echo(f"{check.topic}: {finding}")
         typer.echo(f"{check.topic}: rows and account {'agree' if check.agrees else 'do not agree'}")
-    typer.echo(f"unaccounted = {left:,}")
+    left, lag = sum(one.unaccounted for one in found), sum(one.lag for one in found)
+    typer.echo(f"unaccounted = {left:,}" + (f" ({lag:,} of them yet to be read)" if lag else ""))
 
 
 def _print_reaches(come: Sequence[StreamReach]) -> None:

@@ -52,3 +52,21 @@ def test_rows_of_the_topic_before_do_not_count_for_the_one_that_is_read(bronze: 
 def test_rows_without_a_topic_id_count_for_the_topic_that_is_read(bronze: Bronze):
     bronze.commit(row(5, 5, _kafka_topic_id=None))
     assert ledger(bronze, "T1", 6).unaccounted == 0
+
+
+def test_what_is_yet_to_be_read_is_lag_and_what_the_broker_dropped_is_not(bronze: Bronze):
+    assert (found := ledger(bronze, "T1", 7)).lag == 2
+    assert found.beyond_lag == 0
+    dropped = ledger_of(bronze.dataset, Topic("t", "T1", {0: 6}, {0: 9}))
+    (line,) = dropped.partitions
+    assert (line.gone, dropped.unaccounted, dropped.lag, dropped.beyond_lag) == (1, 4, 3, 1)
+
+
+def test_a_log_that_was_cut_off_at_its_end_is_no_lag(bronze: Bronze):
+    found = ledger(bronze, "T1", 3)
+    assert (found.partitions[0].gone, found.lag, found.beyond_lag) == (0, 0, -2)
+
+
+def test_a_recreated_topic_is_more_than_lag(bronze: Bronze):
+    found = ledger(bronze, "T2", 3)
+    assert (found.lag, found.beyond_lag) == (0, 3)
