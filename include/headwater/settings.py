@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads"
     )
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
-    bind_host: str = Field(default=LOOPBACK, description="Address of the endpoint, of MCP and the API; the rest is on loopback")
+    bind_host: str = Field(default=LOOPBACK, description="Address of endpoint, MCP and API; the rest is on loopback")
     min_free_disk_gb: float = Field(
         default=2.0, ge=0, description="`headwater up` refuses to start with less than this"
     )

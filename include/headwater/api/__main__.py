@@ -6,6 +6,7 @@ On SIGTERM no new request is taken, and those that wait for the broker get their
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import uvicorn
@@ -27,6 +28,8 @@ def main() -> int:
     except HeadwaterError as error:
         log.error("%s", error)
         return 1
+    # uvicorn raises the signal once more after a clean stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log.info("ingestion API on http://%s:%d", settings.bind_host, settings.api_port)
     uvicorn.run(
         app,

@@ -1,70 +1,75 @@
 """`POST /v1/events/{dataset}`: judged by the contract, written to the topic, answered when the broker has it.
 
 A batch is accepted or refused whole; with `?partial=true` its good events are accepted and the others named. 202 is
-answered after the broker has acknowledged every accepted event, and says partition and offset of each.
+answered after the broker has acknowledged every accepted event, and says partition and offset of each. `/health` says
+whether events are taken at present; `/openapi.json` has the events of every dataset.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from headwater.api.bodies import read_events
-from headwater.api.judging import Judged
-from headwater.api.problems import EventFault, Problem, answer_problem, fault_list, json_response
-from headwater.api.producing import AcknowledgedProducer, Busy, NotAcknowledged, Place
-from headwater.api.streams import EventStream, Written
-from headwater.contracts.model import Contracts, Kind
-from headwater.errors import RetryableError, TerminalError
+from headwater.api.intake import RETRY_SECONDS, Delivered, Intake
+from headwater.api.openapi import ANSWERS, REQUEST_BODY, describe
+from headwater.api.problems import Problem, json_response
+from headwater.contracts.model import Contracts
+from headwater.errors import HeadwaterError
 from headwater.settings import Settings
 
-RETRY_SECONDS = 2
+log = logging.getLogger(__name__)
 
 
 def build_app(settings: Settings, contracts: Contracts) -> FastAPI:
-    """The application; it connects to Kafka when it starts, and to the registry when the first event comes."""
-    streams = {d.name: EventStream(settings, d) for d in contracts.of_kind(Kind.STREAM)}
+    """The application; it connects to Kafka when it starts, to Postgres and the registry when the first events come."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.producer = AcknowledgedProducer(settings)
+        app.state.intake = await run_in_threadpool(Intake, settings, contracts)
         yield
-        await run_in_threadpool(app.state.producer.close)
+        await run_in_threadpool(app.state.intake.close)
 
+    # Their pages load scripts from elsewhere.
     app = FastAPI(title="Headwater ingestion API", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_exception_handler(Problem, answer_problem)
+    for kind in (HeadwaterError, Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _refusal)
+    _add_routes(app, settings)
+    describe(app, contracts)
+    return app
 
+
+def _add_routes(app: FastAPI, settings: Settings) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
-        return {"status": "ok"}
+        """Whether the server runs, and takes events (`ok`) or waits for the broker (`busy`)."""
+        return {"status": "busy" if app.state.intake.stalled else "ok"}
 
-    @app.post("/v1/events/{dataset}", status_code=202)
-    async def post_events(
+    @app.post("/v1/events/{dataset}", status_code=202, responses=ANSWERS, openapi_extra={"requestBody": REQUEST_BODY})
+    async def send_events(
         dataset: str,
         request: Request,
-        partial: Annotated[bool, Query()] = False,
-        content_type: Annotated[str, Header()] = "",
+        partial: Annotated[bool, Query(description="Accept the good events of a batch, and name the others")] = False,
+        authorization: Annotated[str, Header(description="`Bearer` and an API key")] = "",
+        idempotency_key: Annotated[str, Header(description="A repeat with it gets the first answer")] = "",
     ) -> Response:
-        stream = streams.get(dataset)
-        if stream is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "no-such-dataset", f"'{dataset}' is no stream dataset")
+        """Send one event or a batch of a stream dataset; 202 means that the broker has all of them."""
+        intake: Intake = app.state.intake
+        secret = authorization.removeprefix("Bearer ").strip()
+        stream, key = await run_in_threadpool(intake.admitted, dataset, secret)
         body = await _body(request, settings.api_max_body_bytes)
-        judged, written = await run_in_threadpool(_judged, settings, stream, body, content_type)
-        if judged.faults and (not partial or not judged.indexes):
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "events-refused", "nothing was accepted", faults=judged.faults
-            )
-        places = await _produced(request.app.state.producer, stream, written, judged)
-        return json_response(_answer(stream, judged, places), HTTPStatus.ACCEPTED)
-
-    return app
+        content_type = request.headers.get("content-type", "")
+        answer, before = await intake.accept(Delivered(stream, key, body, content_type, partial, idempotency_key))
+        headers = {"Idempotency-Replayed": "true"} if before else {}
+        return json_response(answer, HTTPStatus.ACCEPTED, headers)
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -82,46 +87,21 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _judged(settings: Settings, stream: EventStream, body: bytes, content_type: str) -> tuple[Judged, Written]:
-    try:
-        written = stream.written()
-    except RetryableError as error:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "registry-unavailable", error.what, retry_after=RETRY_SECONDS
-        ) from error
-    except TerminalError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-applied", str(error)) from error
-    sent = read_events(body, content_type, written.by_id, settings.api_max_events)
-    judged = stream.judge.judge(sent.events, written.version)
-    faults = sorted([*sent.faults, *judged.faults], key=lambda fault: fault.index)
-    return Judged(judged.rows, judged.indexes, faults), written
-
-
-async def _produced(
-    producer: AcknowledgedProducer, stream: EventStream, written: Written, judged: Judged
-) -> Sequence[Place]:
-    def send() -> Any:
-        return producer.send(stream.dataset.topic, stream.keys(judged.rows), written.encode(judged.rows))
-
-    try:
-        return await asyncio.wrap_future(await run_in_threadpool(send))
-    except Busy as error:
-        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", error.what, retry_after=RETRY_SECONDS) from error
-    except NotAcknowledged as error:
-        there = [
-            EventFault(judged.indexes[n], "", "acknowledged", f"is in partition {p.partition} at offset {p.offset}")
-            for n, p in sorted(error.acknowledged.items())
-        ]
-        detail = f"the broker did not acknowledge every event: {error.what}; send the request again"
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "not-acknowledged", detail, faults=there, retry_after=RETRY_SECONDS
-        ) from error
-
-
-def _answer(stream: EventStream, judged: Judged, places: Sequence[Place]) -> dict[str, Any]:
-    events = [
-        {"index": index, "partition": place.partition, "offset": place.offset}
-        for index, place in zip(judged.indexes, places, strict=True)
-    ]
-    answer = {"dataset": stream.dataset.name, "topic": stream.dataset.topic, "accepted": len(events), "events": events}
-    return answer | (fault_list(judged.faults) if judged.faults else {})
+def _refusal(_: Request, error: Exception) -> Response:
+    """Every error as a problem; what is wrong inside is said in the log, not to the sender."""
+    match error:
+        case Problem():
+            problem = error
+        case RequestValidationError():
+            names = ", ".join(str(one["loc"][-1]) for one in error.errors())
+            problem = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", f"cannot be used: {names}")
+        case HTTPException():
+            problem = Problem(HTTPStatus(error.status_code), "no-such-address", str(error.detail))
+        case HeadwaterError(retryable=True):
+            log.warning("%s", error)
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            problem = Problem(status, "unavailable", error.what, retry_after=RETRY_SECONDS)
+        case _:
+            log.error("a request failed: %s", error, exc_info=None if isinstance(error, HeadwaterError) else error)
+            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "the platform has a fault; its log says which")
+    return problem.response()

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
@@ -76,10 +75,3 @@ def json_response(
 ) -> Response:
     """A JSON answer."""
     return Response(json.dumps(body, ensure_ascii=False), status, dict(headers or {}), media_type)
-
-
-def answer_problem(_: Request, error: Exception) -> Response:
-    """FastAPI's handler for `Problem`."""
-    if not isinstance(error, Problem):
-        raise error
-    return error.response()

@@ -140,7 +140,7 @@ class AcknowledgedProducer:
 
 def _config(settings: Settings) -> dict[str, Any]:
     """The replay's producer, made for answers: short waits, a report for every record, and none after the deadline."""
-    return producer_config() | {
+    return producer_config(settings) | {
         "client.id": "headwater-api",
         "delivery.report.only.error": False,
         "linger.ms": LINGER_MS,
