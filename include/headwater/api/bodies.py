@@ -77,8 +77,8 @@ def _loads(text: bytes | str) -> Any:
     """JSON with numbers as written (`Decimal`), without NaN. Raises `ValueError`, also for what nests too deeply."""
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("it nests too deeply") from None
+    except (RecursionError, ArithmeticError):
+        raise ValueError("it nests too deeply, or a number is beyond all bounds") from None
 
 
 def _json(body: bytes) -> Sent:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from headwater.contracts.types import Array, DataType, Map, Primitive
 from headwater.contracts.types import Decimal as DecimalType
 
 _EXACT = Context(prec=80)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{1,60})?")
 _RANGE = {Primitive.INT: 2**31, Primitive.LONG: 2**63}
 
 
@@ -110,10 +112,12 @@ def _decimal(value: Any, kind: DecimalType) -> Decimal:
     """Exact: a number (read from JSON's digits, never through a double) or a text of digits."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise Unfit(f"must be a number, {kind}")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise Unfit(f"must be a number, {kind}")
     try:
-        number = _EXACT.create_decimal(value)
+        number = Decimal(value)
         exact = number.quantize(Decimal(1).scaleb(-kind.scale), context=_EXACT)
-    except (InvalidOperation, ValueError):
+    except ArithmeticError:
         raise Unfit(f"must be a number, {kind}") from None
     if exact != number:
         raise Unfit(f"has more than {kind.scale} digits behind the point; must be {kind}")
