@@ -52,6 +52,7 @@ class Delivery:
 
     def __init__(self, size: int, length: int) -> None:
         self.future: Future[list[Place]] = Future()
+        self.future.set_running_or_notify_cancel()  # so that nobody can cancel it: the records are on their way
         self.began = time.monotonic()
         self.size, self.bytes = size, length
         self._places: dict[int, Place] = {}
@@ -85,6 +86,7 @@ class AcknowledgedProducer:
         self._flying: dict[Delivery, None] = {}  # in the order of `began`
         self._events = self._bytes = 0
         self._stop = threading.Event()
+        self._spoiled = False  # an idempotent producer that has met a fatal error sends nothing more
         self._producer = Producer(_config(settings))
         self._poller = threading.Thread(target=self._poll, name="headwater-api-poll", daemon=True)
         self._poller.start()
@@ -103,7 +105,7 @@ class AcknowledgedProducer:
             try:
                 self._producer.produce(topic, value, key, on_delivery=partial(self._delivered, delivery, place))
             except (BufferError, KafkaException) as error:
-                self._delivered(delivery, place, KafkaError(KafkaError._FAIL, str(error)), None)
+                self._delivered(delivery, place, _reason(error), None)
         return delivery.future
 
     def close(self) -> None:
@@ -120,12 +122,15 @@ class AcknowledgedProducer:
             full = self._events + delivery.size > settings.api_queue_events
             if self._flying and (full or self._bytes + delivery.bytes > QUEUE_BYTES):
                 raise Busy("too many events wait for the broker", where=settings.kafka_bootstrap_servers)
+            if self._spoiled and not self._flying:
+                self._producer, self._spoiled = Producer(_config(settings)), False
             self._flying[delivery] = None
             self._events += delivery.size
             self._bytes += delivery.bytes
 
     def _delivered(self, delivery: Delivery, place: int, error: KafkaError | None, message: Message | None) -> None:
         with self._guard:
+            self._spoiled |= error is not None and (error.fatal() or error.code() == KafkaError._FATAL)
             if not delivery.told(place, error, message):
                 return
             del self._flying[delivery]
@@ -136,6 +141,12 @@ class AcknowledgedProducer:
     def _poll(self) -> None:
         while not self._stop.is_set():
             self._producer.poll(POLL_SECONDS)
+
+
+def _reason(error: BufferError | KafkaException) -> KafkaError:
+    """Why a record could not be queued."""
+    reason = error.args[0] if isinstance(error, KafkaException) else None
+    return reason if isinstance(reason, KafkaError) else KafkaError(KafkaError._QUEUE_FULL, str(error))
 
 
 def _config(settings: Settings) -> dict[str, Any]:

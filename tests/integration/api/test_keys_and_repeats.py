@@ -1,14 +1,20 @@
 """Who may send, how much, and what a repeated request gets."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from click.testing import Result
+from fastapi.testclient import TestClient
+from tests.conftest import free_port_base
 from tests.integration.api.conftest import Sending, event
 from typer.testing import CliRunner
 
+from headwater.api.app import build_app
 from headwater.api.commands import app
+from headwater.contracts.model import Contracts
 from headwater.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -92,3 +98,32 @@ def test_keys_are_made_listed_and_revoked_from_the_command_line(stack: Settings)
     assert datetime.fromisoformat(revoked) <= datetime.now(UTC)
     assert "no API key" in str(headwater("revoke", "nobody").exception)
     assert "transactions" in str(headwater("create", "x", "--dataset", "stores").exception)
+
+
+def test_of_requests_at_once_with_one_idempotency_key_one_is_sent(sending: Sending):
+    with ThreadPoolExecutor(8) as senders:
+        answers = list(senders.map(lambda _: sending.post(event(1), headers={"Idempotency-Key": "d"}), range(8)))
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert [a.status_code for a in answers if "idempotency-replayed" not in a.headers].count(202) == 1
+    assert len({answer.text for answer in answers if answer.status_code == 202}) == 1
+    assert sending.ids() == ["1-1"]
+
+
+def test_connections_that_the_server_has_closed_are_replaced(sending: Sending, stack: Settings):
+    assert sending.post(event(1)).status_code == 202
+    with psycopg.connect(stack.postgres_dsn(stack.postgres_platform_database), autocommit=True) as connection:
+        end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'headwater api'"
+        assert connection.execute(end).fetchone() >= (1,)
+    assert sending.post(event(2)).status_code == 202
+
+
+@pytest.mark.parametrize("away", ["postgres_port", "registry_url"])
+def test_where_a_service_is_away_nothing_is_taken(sending: Sending, stack: Settings, away: str):
+    port = free_port_base()
+    settings = stack.model_copy(update={away: port if away == "postgres_port" else f"http://127.0.0.1:{port}"})
+    contracts = Contracts({sending.case.dataset.name: sending.case.dataset})
+    with TestClient(build_app(settings, contracts)) as client:
+        answer = client.post(sending.path, json=event(1), headers={"Authorization": f"Bearer {sending.key}"})
+    assert (answer.status_code, kind(answer)) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert sending.stored() == []
