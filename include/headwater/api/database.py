@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS api_answers (
     key_id text NOT NULL REFERENCES api_keys,
     idempotency_key text NOT NULL,
     request_sha256 bytea NOT NULL,
-    answer jsonb,
+    answer json,
     claimed_until timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (key_id, idempotency_key)

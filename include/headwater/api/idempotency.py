@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from headwater.api.database import Database
 from headwater.api.keys import ApiKey
@@ -75,7 +75,7 @@ class Answers:
         with self._database.connection() as connection:
             connection.execute(
                 "UPDATE api_answers SET answer = %s WHERE key_id = %s AND idempotency_key = %s",
-                (Jsonb(dict(answer)), key.key_id, name),
+                (Json(dict(answer)), key.key_id, name),
             )
 
     def release(self, key: ApiKey, name: str) -> None:

@@ -56,7 +56,8 @@ class Judge:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._turn = threading.Lock()
         self._rules = [rule for rule in dataset.row_rules if rule.severity is Severity.ERROR]
-        self._rules = [rule for rule in self._rules if self._can_judge(rule)]
+        if not self._can_judge(self._rules):
+            self._rules = [rule for rule in self._rules if self._is_judged(rule)]
         self._query = _query(dataset, self._rules)
 
     def judge(self, events: Sequence[tuple[int, Any]], schema_version: int) -> Judged:
@@ -126,12 +127,17 @@ class Judge:
             if not holds
         ]
 
-    def _can_judge(self, rule: RowRule) -> bool:
+    def _is_judged(self, rule: RowRule) -> bool:
+        able = self._can_judge([rule])
+        if not able:
+            log.warning("%s: the rule %s is left to silver: it cannot be judged here", self._dataset.name, rule.name)
+        return able
+
+    def _can_judge(self, rules: Sequence[RowRule]) -> bool:
         try:
             self._connection.register("batch", self._batch.empty_table())
-            self._connection.sql(_query(self._dataset, [rule])).fetchall()
+            self._connection.sql(_query(self._dataset, rules)).fetchall()
         except duckdb.Error:
-            log.warning("%s: the rule %s is left to silver: it cannot be judged here", self._dataset.name, rule.name)
             return False
         return True
 

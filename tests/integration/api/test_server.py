@@ -19,7 +19,7 @@ def test_serves_on_its_port_and_stops_cleanly(stack: Settings):
     address = f"http://127.0.0.1:{stack.api_port}"
     with subprocess.Popen([sys.executable, "-m", "headwater.api"], env=os.environ) as server:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not healthy(address):
                 assert server.poll() is None
                 assert time.monotonic() < deadline
