@@ -34,6 +34,7 @@ COMMANDS = {
     "contract": Entry("headwater.contracts.commands", "Check, plan, apply and generate from the contracts."),
     "dataset": Entry("headwater.contracts.dataset_commands", "List datasets, and show what each became."),
     "source": Entry("headwater.sources.commands", "Load the source systems and replay their events."),
+    "api": Entry("headwater.api.commands", "Keys of the ingestion API."),
     "stream": Entry("headwater.streaming.commands", "Start and watch the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
     "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),

@@ -36,6 +36,7 @@ PORT_DISTANCE = {
     "spark_connect_port": 15,
     "airflow_port": 80,
     "mcp_port": 65,
+    "api_port": 84,
 }
 """Distance of each service's port from `port_base`."""
 
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
         default=Path(), description="Downloaded jars, shareable by stacks; empty: home/downloads"
     )
     port_base: int = Field(default=19000, ge=1024, le=65000, description="Ports of the embedded stack start here")
-    bind_host: str = Field(default=LOOPBACK, description="Address of the endpoint and of MCP; the rest is on loopback")
+    bind_host: str = Field(default=LOOPBACK, description="Address of endpoint, MCP and API; the rest is on loopback")
     min_free_disk_gb: float = Field(
         default=2.0, ge=0, description="`headwater up` refuses to start with less than this"
     )
@@ -142,6 +143,14 @@ class Settings(BaseSettings):
     airflow_secret_key: SecretStr = SecretStr("")
     airflow_jwt_secret: SecretStr = SecretStr("")
     mcp_port: int = 0
+
+    # --- the ingestion API
+    api_port: int = 0
+    api_max_body_bytes: int = Field(default=5 * 1024**2, ge=1, le=8 * 1024**2, description="Longest body of a request")
+    api_max_events: int = Field(default=10_000, ge=1, description="Events of one request")
+    api_queue_events: int = Field(default=100_000, ge=1, description="Events that may wait for the broker at once")
+    api_ack_seconds: float = Field(default=5.0, gt=0, description="The broker has this long to acknowledge an event")
+    api_slow_seconds: float = Field(default=1.0, gt=0, description="An event unacknowledged so long: 429 for the next")
 
     @classmethod
     def settings_customise_sources(

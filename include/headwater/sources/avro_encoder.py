@@ -246,6 +246,7 @@ _ENCODERS: dict[tuple[str, str | None], Callable[[pa.Array], tuple[Bytes, Length
     ("float", None): _encode_float,
     ("double", None): _encode_double,
     ("string", None): _encode_bytes,
+    ("string", "uuid"): _encode_bytes,
     ("bytes", None): _encode_bytes,
     ("int", "date"): _encode_date,
     ("long", "timestamp-micros"): _encode_timestamp,

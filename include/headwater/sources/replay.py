@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from headwater.errors import RetryableError
 from headwater.kafka import client_config
+from headwater.settings import Settings
 from headwater.sources import topics
 from headwater.sources.avro_encoder import AvroEncoder
 from headwater.sources.events import EventSource, event_source
@@ -197,9 +198,10 @@ class Sender:
             )
 
 
-def producer_config() -> dict[str, Any]:
-    """Settings of the replay's producer; Java's partitioner, so that producers agree on a household's place."""
+def producer_config(settings: Settings | None = None) -> dict[str, Any]:
+    """Settings of an idempotent producer; Java's partitioner, so that producers agree on a household's place."""
     return client_config(
+        settings,
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
