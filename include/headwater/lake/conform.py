@@ -12,8 +12,8 @@ from pyspark.sql import DataFrame
 
 from headwater.contracts.cleansing import cleansed, typed
 from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC, TOPIC_ID
-from headwater.contracts.model import Dataset, Kind, RowRule, Severity
-from headwater.contracts.quality import broken_rules
+from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.quality import broken_rules, error_rules
 from headwater.contracts.types import Array, DataType, Map
 
 IS_DELETED = "_is_deleted"
@@ -117,14 +117,6 @@ def keyed_row(dataset: Dataset) -> str:
 def quoted(names: Sequence[str]) -> list[str]:
     """Names in back-ticks."""
     return [f"`{name}`" for name in names]
-
-
-def error_rules(dataset: Dataset) -> tuple[RowRule, ...]:
-    """The rules whose breach keeps a row out of silver: the contract's, and that a key is never null."""
-    declared = tuple(r for r in dataset.row_rules if r.severity is Severity.ERROR)
-    held = {r.column for r in declared if r.check == "required"}
-    keys = (RowRule(f"{k}_required", f"`{k}` IS NOT NULL", k, check="required") for k in dataset.primary_key)
-    return declared + tuple(rule for rule in keys if rule.column not in held)
 
 
 def _broken_rules(dataset: Dataset) -> str:
