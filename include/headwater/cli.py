@@ -36,7 +36,9 @@ COMMANDS = {
     "source": Entry("headwater.sources.commands", "Load the source systems and replay their events."),
     "stream": Entry("headwater.streaming.commands", "Start and watch the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
-    "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
+    "quarantine": Entry(
+        "headwater.streaming.quarantine_commands", "What could not be read, or did not pass: list, mend, replay."
+    ),
     "spark": Entry("headwater.lake.commands", "What spark-submit must be told to run the jobs."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
