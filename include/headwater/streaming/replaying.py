@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -48,8 +49,12 @@ from headwater.streaming.quarantine import (
 from headwater.streaming.repair import Repair, Tried, tried
 from headwater.streaming.writers import reader_schema
 
+Item = TypeVar("Item")
+
 NAMED_AT_MOST = 200
 """Offsets that a scan names one by one; Iceberg prunes files by no more than these, and the text would be long."""
+ROWS_AT_ONCE = 500
+"""Rows that are judged together; a record may have a megabyte."""
 GONE = "bronze no longer has the row"
 
 
@@ -196,14 +201,15 @@ def _tries(repair: Repair, table: Table, records: Sequence[Quarantined]) -> Iter
 
 
 def _found(table: Table, records: Sequence[Quarantined]) -> Iterator[list[tuple[Quarantined, dict[str, Any] | None]]]:
-    """Each record with its row of bronze, None where it is gone; a batch of a file at a time is in memory."""
+    """Each record with its row of bronze, None where it is gone; the bytes of so many at a time are in memory."""
     wanted = {place_of(record): record for record in records}
     for partition in sorted({record.partition for record in records}):
         offsets = {record.offset for record in records if record.partition == partition}
         for batch in _rows_at(table, partition, offsets):
             chosen = {key: number for number, key in enumerate(keys_of(batch)) if key in wanted}
-            rows = batch.take(pa.array(chosen.values(), pa.int64())).to_pylist()
-            yield [(wanted.pop(key), row) for key, row in zip(chosen, rows, strict=True)]
+            for some in _batched(chosen.items(), ROWS_AT_ONCE):
+                rows = batch.take(pa.array([number for _, number in some], pa.int64())).to_pylist()
+                yield [(wanted.pop(key), row) for (key, _), row in zip(some, rows, strict=True)]
     yield [(record, None) for record in wanted.values()]
 
 
@@ -223,3 +229,10 @@ def _entry(line: Line) -> tuple[attempts.Place, str, str]:
 
 def _place(record: Quarantined, further: int) -> attempts.Place:
     return (record.topic, record.topic_id, record.partition, record.offset, record.attempt + further)
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of so many (`itertools.batched` is of Python 3.12)."""
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some

@@ -21,7 +21,7 @@ from headwater.contracts.avro import avro_schema
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.releases import release
 from headwater.settings import Settings
-from headwater.streaming import attempts, quarantine_commands, replaying
+from headwater.streaming import attempts, landing, quarantine_commands, replaying
 from headwater.streaming.accounting import ledger_of
 from headwater.streaming.attempts import Run, attempts_at
 from headwater.streaming.broker import Topic
@@ -173,6 +173,30 @@ def test_the_account_the_ledger_and_its_verification_stay_as_they_were(bronze: B
     assert nearest_account(bronze.table) == replace(bronze.account, snapshot_id=head, added=1)
 
 
+def test_a_replays_snapshot_has_the_account_of_the_batch_before_it(bronze: Bronze):
+    """The live follower records a position at each snapshot: not that of a batch which it has yet to take."""
+    done = replay(bronze.dataset, means=FIRST)
+    bronze.commit(row(5, 5))
+
+    found = nearest_account(bronze.table, done.snapshot_id)
+    assert found is not None
+    assert found.offsets == {0: 5}
+
+
+def test_more_than_are_judged_at_once(bronze: Bronze, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replaying, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(landing, "ROWS_AT_ONCE", 1)
+    assert replay(bronze.dataset, means=FIRST).landing == 2
+    assert landed(bronze) == [(1, 1), (2, 1)]
+
+
+def test_a_row_that_bronze_no_longer_has_fails_and_says_so(bronze: Bronze):
+    refused = {**row(9, 9, quantity=-1), "_kafka_topic_id": "T1", "_rule": ["quantity_minimum"]}
+    bronze.refuse(refused)
+    (line,) = replay(bronze.dataset, Selection(offsets=(9, 9))).lines
+    assert (line.lands, line.reasons) == (False, (replaying.GONE,))
+
+
 def test_two_at_the_same_time_land_each_record_once(bronze: Bronze):
     done = []
     both = [threading.Thread(target=lambda: done.append(replay(bronze.dataset, means=FIRST))) for _ in range(2)]
@@ -186,11 +210,11 @@ def test_two_at_the_same_time_land_each_record_once(bronze: Bronze):
 
 
 def test_another_writer_in_between_is_no_loss(bronze: Bronze):
-    landing = Landing(bronze.table, uuid.uuid4().hex)
-    landing.add({**rows(bronze)[0], "_attempt": 1})
+    ours = Landing(bronze.table, uuid.uuid4().hex)
+    ours.add({**rows(bronze)[0], "_attempt": 1})
     bronze.commit(row(5, 5))
 
-    assert landing.commit() == bronze.table.metadata.current_snapshot_id
+    assert ours.commit() == bronze.table.metadata.current_snapshot_id
     assert [one["_kafka_offset"] for one in rows(bronze)] == [0, 0, 1, 2, 3, 4, 5]
 
 
@@ -199,9 +223,9 @@ def test_a_replay_that_was_killed_is_settled_by_the_next(bronze: Bronze, committ
     run = Run(uuid.uuid4().hex, bronze.dataset.name, "replay", "ann")
     attempts.note(run, [(("t", "T1", 0, 1, 1), attempts.PENDING, "")])
     if committed:
-        landing = Landing(bronze.table, run.id)
-        landing.add({**row(1, 1, _ingested_at=MORNING, _attempt=1), "_kafka_topic_id": "T1"})
-        landing.commit()
+        ours = Landing(bronze.table, run.id)
+        ours.add({**row(1, 1, _ingested_at=MORNING, _attempt=1), "_kafka_topic_id": "T1"})
+        ours.commit()
 
     replay(bronze.dataset, Selection(offsets=(1, 1)), FIRST, who="bob")
 
