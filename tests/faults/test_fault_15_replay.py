@@ -1,13 +1,18 @@
 """Fault 15: replay of quarantine, twice; of a record that was fixed. Each lands once; every attempt is on record."""
 
+import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.datasets.cases import Lake
+from tests.integration.lake.sales import new_dataset, position
+from tests.integration.lake.sales import sale as sold
 from tests.streams import StreamCase, sale, schema_with, stream_case
 
 from headwater.contracts.iceberg import ensure_tables
+from headwater.lake.restate import restate
 from headwater.lake.silver import build
 from headwater.settings import Settings
 from headwater.streaming.attempts import attempts_at
@@ -61,6 +66,23 @@ def test_what_is_replayed_flows_on_to_silver_and_the_live_table_once(stack: Sett
     assert check.agrees
     told = {n: [(a["attempt"], a["outcome"]) for a in attempts_at(dataset.name, 0, n)] for n in (1, 2, 3)}
     assert told == {1: [(1, "landed")], 2: [(1, "landed")], 3: [(0, "failed"), (0, "failed")]}
+
+
+def test_a_restatement_does_not_bring_back_what_was_mended_into_another_day(lake: Lake):
+    """The mended row has another key and another month; by rules that were loosened since, the first would pass."""
+    dataset = new_dataset(lake)
+    lake.arrive(dataset, [sold(4, 0), sold(5, 1, quantity=-1)], position(2))
+    build(lake.spark, lake.catalog, dataset)
+    moved = dt.datetime(2018, 5, 1, tzinfo=dt.UTC)
+    lake.arrive(dataset, [sold(6, 1, event_timestamp=moved, _attempt=1)])
+    build(lake.spark, lake.catalog, dataset)
+    before = lake.rows(f"silver.{dataset.name}", "basket_id")
+
+    rules = tuple(rule for rule in dataset.row_rules if rule.name != "quantity_minimum")
+    restate(lake.spark, lake.catalog, replace(dataset, row_rules=rules), dt.date(2017, 1, 1), dt.date(2017, 2, 1))
+
+    after = lake.rows(f"silver.{dataset.name}", "basket_id")
+    assert sorted(row["basket_id"] for row in before) == sorted(row["basket_id"] for row in after) == [4, 6]
 
 
 def listed(case: StreamCase) -> list[tuple[str, int]]:

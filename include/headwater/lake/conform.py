@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, functions
 
 from headwater.contracts.cleansing import cleansed, typed
 from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC, TOPIC_ID
@@ -46,6 +46,20 @@ def highest_attempts(conformed: DataFrame) -> DataFrame:
     """
     place = [name for name in (TOPIC, TOPIC_ID, PARTITION, OFFSET) if name in conformed.columns]
     return first_of(conformed, ", ".join(place), f"{ATTEMPT} DESC")
+
+
+def standing(some: DataFrame, bronze: DataFrame) -> DataFrame:
+    """Those of `some` rows of bronze that no later attempt in all of it has replaced.
+
+    A replay may have mended the very time by which the rows were picked. By the bounds of `_attempt` Iceberg reads only
+    files that hold replayed rows.
+    """
+    if ATTEMPT not in bronze.columns:
+        return some
+    place = [name for name in (TOPIC, TOPIC_ID, PARTITION, OFFSET) if name in bronze.columns]
+    later = bronze.where(f"{ATTEMPT} > 0").selectExpr(*(f"{name} AS later{name}" for name in (*place, ATTEMPT)))
+    same = " AND ".join(f"{name} <=> later{name}" for name in place)
+    return some.join(later, functions.expr(f"{same} AND later{ATTEMPT} > {ATTEMPT}"), "left_anti")
 
 
 def newest_per_key(conformed: DataFrame, dataset: Dataset) -> DataFrame:
