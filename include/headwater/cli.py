@@ -37,7 +37,9 @@ COMMANDS = {
     "api": Entry("headwater.api.commands", "Keys of the ingestion API."),
     "stream": Entry("headwater.streaming.commands", "Start and watch the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),
-    "quarantine": Entry("headwater.streaming.commands", "What could not be read, or did not pass.", "quarantine"),
+    "quarantine": Entry(
+        "headwater.streaming.quarantine_commands", "What could not be read, or did not pass: list, mend, replay."
+    ),
     "spark": Entry("headwater.lake.commands", "What spark-submit must be told to run the jobs."),
     "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, and take one back."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),

@@ -20,6 +20,14 @@ def broken_rules(rules: Sequence[RowRule]) -> str:
     return f"array_compact(array({', '.join(cases)}))" if cases else "cast(array() AS array<string>)"
 
 
+def error_rules(dataset: Dataset) -> tuple[RowRule, ...]:
+    """The rules whose breach keeps a row out of silver: the contract's, and that a key is never null."""
+    declared = tuple(r for r in dataset.row_rules if r.severity is Severity.ERROR)
+    held = {r.column for r in declared if r.check == "required"}
+    keys = (RowRule(f"{k}_required", f"`{k}` IS NOT NULL", k, check="required") for k in dataset.primary_key)
+    return declared + tuple(rule for rule in keys if rule.column not in held)
+
+
 def accepts(dataset: Dataset) -> str:
     """A Spark SQL condition: true for a row that breaks no error rule, false otherwise, never null."""
     conditions = [r.expression for r in dataset.row_rules if r.severity is Severity.ERROR]

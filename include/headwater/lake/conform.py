@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, functions
 
 from headwater.contracts.cleansing import cleansed, typed
 from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC, TOPIC_ID
-from headwater.contracts.model import Dataset, Kind, RowRule, Severity
-from headwater.contracts.quality import broken_rules
+from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.quality import broken_rules, error_rules
 from headwater.contracts.types import Array, DataType, Map
 
 IS_DELETED = "_is_deleted"
@@ -46,6 +46,20 @@ def highest_attempts(conformed: DataFrame) -> DataFrame:
     """
     place = [name for name in (TOPIC, TOPIC_ID, PARTITION, OFFSET) if name in conformed.columns]
     return first_of(conformed, ", ".join(place), f"{ATTEMPT} DESC")
+
+
+def standing(some: DataFrame, bronze: DataFrame) -> DataFrame:
+    """Those of `some` rows of bronze that no later attempt in all of it has replaced.
+
+    A replay may have mended the very time by which the rows were picked. By the bounds of `_attempt` Iceberg reads only
+    files that hold replayed rows.
+    """
+    if ATTEMPT not in bronze.columns:
+        return some
+    place = [name for name in (TOPIC, TOPIC_ID, PARTITION, OFFSET) if name in bronze.columns]
+    later = bronze.where(f"{ATTEMPT} > 0").selectExpr(*(f"{name} AS later{name}" for name in (*place, ATTEMPT)))
+    same = " AND ".join(f"{name} <=> later{name}" for name in place)
+    return some.join(later, functions.expr(f"{same} AND later{ATTEMPT} > {ATTEMPT}"), "left_anti")
 
 
 def newest_per_key(conformed: DataFrame, dataset: Dataset) -> DataFrame:
@@ -117,14 +131,6 @@ def keyed_row(dataset: Dataset) -> str:
 def quoted(names: Sequence[str]) -> list[str]:
     """Names in back-ticks."""
     return [f"`{name}`" for name in names]
-
-
-def error_rules(dataset: Dataset) -> tuple[RowRule, ...]:
-    """The rules whose breach keeps a row out of silver: the contract's, and that a key is never null."""
-    declared = tuple(r for r in dataset.row_rules if r.severity is Severity.ERROR)
-    held = {r.column for r in declared if r.check == "required"}
-    keys = (RowRule(f"{k}_required", f"`{k}` IS NOT NULL", k, check="required") for k in dataset.primary_key)
-    return declared + tuple(rule for rule in keys if rule.column not in held)
 
 
 def _broken_rules(dataset: Dataset) -> str:

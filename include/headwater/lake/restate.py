@@ -22,7 +22,7 @@ from headwater.lake.batch import Batch, read_appends
 from headwater.lake.bounds import literal
 from headwater.lake.changes import AppendRange
 from headwater.lake.commits import CATALOG
-from headwater.lake.conform import ACCEPTED_ROW, first_of, keyed_row, newest_first, order_struct, quoted
+from headwater.lake.conform import ACCEPTED_ROW, first_of, keyed_row, newest_first, order_struct, quoted, standing
 from headwater.lake.history import version_time
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, restate_refused
@@ -46,7 +46,7 @@ def _restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: dat
         return done | {"mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
     time = f"`{version_time(dataset)}`"
     bronze = read_appends(spark, f"{CATALOG}.bronze.{dataset.name}", AppendRange(None, end))
-    dated = bronze.where(f"{time} >= {literal(first)} AND {time} < {literal(last)}")
+    dated = standing(bronze.where(f"{time} >= {literal(first)} AND {time} < {literal(last)}"), bronze)
     properties = nearest_properties(tables.silver, INPUT_PREFIX)
     properties |= nearest_properties(tables.silver, INPUT_OFFSETS_PREFIX)
     with judged(Batch(dated, None, end, 0, "range"), dataset, keyed_row(dataset)) as (rows, summary):

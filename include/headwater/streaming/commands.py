@@ -14,7 +14,6 @@ from headwater.console import Json, console, noun, say, table
 
 if TYPE_CHECKING:
     from headwater.streaming.accounting import StreamLedger
-    from headwater.streaming.quarantine import Quarantined
     from headwater.streaming.reach import StreamReach
     from headwater.streaming.supervision import StreamStatus
     from headwater.streaming.verification import Verification
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 Names = Annotated[list[str] | None, typer.Argument(help="Streams, by dataset or topic; default: all")]
 
 app = noun("Start and watch the streams.")
-quarantine_app = noun("What could not be read, or did not pass.")
-app.add_typer(quarantine_app, name="quarantine", hidden=True)  # `headwater quarantine`
 
 
 @app.command()
@@ -183,51 +180,3 @@ def _print_reaches(come: Sequence[StreamReach]) -> None:
         if one.reason:
             rows.add_row(one.topic, "", escape(one.reason))
     console().print(rows)
-
-
-@quarantine_app.command("list")
-def list_quarantine(
-    datasets: Names = None,
-    reason: Annotated[str | None, typer.Option(help="Only this error or rule")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first")] = 50,
-    as_json: Json = False,
-) -> None:
-    """Records in quarantine, with place and reason."""
-    from headwater.streaming.quarantine import quarantined
-
-    found = quarantined(datasets or (), reason=reason, limit=limit)
-    say(as_json, [asdict(record) for record in found], lambda: console().print(_quarantine_table(found)))
-
-
-def _quarantine_table(found: Sequence[Quarantined]) -> Table:
-    rows = table("dataset", "partition", "offset", "stage", "reason", "attempt", "bytes", "taken in")
-    for record in found:
-        rows.add_row(
-            record.dataset,
-            str(record.partition),
-            str(record.offset),
-            record.stage,
-            ", ".join(record.reasons),
-            str(record.attempt),
-            "" if record.size is None else str(record.size),
-            record.ingested_at.isoformat(timespec="seconds"),
-        )
-    return rows
-
-
-@quarantine_app.command("show")
-def show_quarantine(
-    dataset: Annotated[str, typer.Argument(help="The stream")],
-    partition: Annotated[int, typer.Argument()],
-    offset: Annotated[int, typer.Argument()],
-    as_json: Json = False,
-) -> None:
-    """Everything known about one record: all attempts, its bytes in hexadecimal."""
-    from headwater.streaming.quarantine import record_at
-
-    rows = [
-        {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
-        for row in record_at(dataset, partition, offset)
-    ]
-    texts = ("\n".join(f"{key:<20} {value}" for key, value in row.items() if value is not None) for row in rows)
-    say(as_json, rows, "\n\n".join(texts))

@@ -102,14 +102,16 @@ def account_of(properties: Mapping[str, str], snapshot_id: int | None = None) ->
     return Account(properties[TOPIC_ID], begin, offsets, counts, empty, lost, snapshot_id, added)
 
 
-def nearest_account(table: Table) -> Account | None:
-    """The account of the nearest ancestor that has one; None for a table into which no stream has ever written.
+def nearest_account(table: Table, start: int | None = None) -> Account | None:
+    """The account of the nearest ancestor (of snapshot `start`, or of the head) that has one.
+
+    None for a table into which no stream has ever written.
 
     Raises `TerminalError` where the table has rows but no snapshot that says up to where they go: then nobody can say
     where to begin.
     """
     appended = False
-    for snapshot in ancestry(table):
+    for snapshot in ancestry(table, start=start):
         found = account_of(properties_of(snapshot), snapshot.snapshot_id)
         if found is not None:
             return found

@@ -30,7 +30,7 @@ from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import ancestry, operation_of, properties_of
 from headwater.settings import get_settings
-from headwater.streaming.ledger import account_of, nearest_account
+from headwater.streaming.ledger import nearest_account
 from headwater.streaming.live_rows import LiveRows
 from headwater.streaming.live_tables import (
     LivePosition,
@@ -197,7 +197,7 @@ class LiveFollower:
             token = f"{self.dataset.name}-{PurePosixPath(path).name}-{chunks[path]}{mark}"
             chunks[path] += 1
             inserted += self._insert(client, token, batch)
-        account = account_of(properties_of(snapshot)) or nearest_account(table)
+        account = nearest_account(table, snapshot.snapshot_id)  # of a replay's snapshot: that of the batch before it
         if account is None:
             raise RetryableError("the snapshot has no account", where=f"bronze.{self.dataset.name}")
         self._record(client, LivePosition(snapshot.snapshot_id, account.topic_id, dict(account.offsets)))

@@ -1,7 +1,6 @@
 """Rows of bronze as rows of a live table: cleansed, derived columns added, unreadable and refused ones left out.
 
-The contract's expressions are Spark SQL; DuckDB evaluates them on Arrow, translated by sqlglot, so that the follower
-needs no Spark and every row is judged as silver judges it.
+DuckDB evaluates the contract's expressions on Arrow (see `judgement`), so that the follower needs no Spark.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ import threading
 
 import duckdb
 import pyarrow as pa
-import sqlglot
 from pyiceberg.table import Table
 
-from headwater.contracts.cleansing import cleansed, typed
 from headwater.contracts.layers import ERROR, OFFSET, bronze_columns, live_columns
 from headwater.contracts.model import Dataset
 from headwater.contracts.quality import accepts
+from headwater.streaming.judgement import conformed, duck
 
 
 class LiveRows:
@@ -51,22 +49,8 @@ class LiveRows:
 
 
 def _query(dataset: Dataset, present: tuple[str, ...]) -> str:
-    """DuckDB's SQL over rows of bronze with these columns, named `batch`.
-
-    Names and expressions come from the contract, which is reviewed code; no value of a row is part of the text.
-    """
-    own = {column.name for column in dataset.source_columns}
-    others = [f"`{name}`" for name in present if name not in own]
-    rows = f"SELECT {', '.join([*(cleansed(c, present) for c in dataset.source_columns), *others])} FROM batch"  # noqa: S608
-    rows += f" WHERE {ERROR} IS NULL"
-    for column in dataset.columns:
-        if column.derived is not None:
-            rows = f"SELECT *, {typed(f'({column.derived})', column)} AS `{column.name}` FROM ({rows})"  # noqa: S608
+    """DuckDB's SQL over rows of bronze with these columns, named `batch`."""
     conditions = [accepts(dataset), *(f"`{name}` IS NOT NULL" for name in dataset.primary_key)]
     chosen = ", ".join(f"`{column.name}`" for column in live_columns(dataset))
-    return duck(f"SELECT {chosen} FROM ({rows}) WHERE {' AND '.join(conditions)} ORDER BY {OFFSET}")  # noqa: S608
-
-
-def duck(expression: str) -> str:
-    """A Spark SQL expression or query in DuckDB's dialect."""
-    return sqlglot.transpile(expression, read="spark", write="duckdb")[0]
+    rows = f"({conformed(dataset, present)})"
+    return duck(f"SELECT {chosen} FROM {rows} WHERE {' AND '.join(conditions)} ORDER BY {OFFSET}")  # noqa: S608

@@ -6,7 +6,7 @@ that broke a rule. A record that was repaired has a row with a higher `_attempt`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,9 +22,16 @@ from headwater.errors import TerminalError
 from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.streaming.accounting import streams
+from headwater.streaming.attempts import TABLE, attempts_at, discarded_places
 
 PLACE = (TOPIC, TOPIC_ID, PARTITION, OFFSET)
 """Where a record came from: a topic that was created again has the same offsets for other records."""
+
+_KEY_TYPES = (pa.string(), pa.string(), pa.int32(), pa.int64(), pa.int32())
+_REASONS = {
+    "decode": f"CASE WHEN {ERROR} IS NULL THEN [] ELSE [{ERROR}] END",
+    "rule": f"coalesce({RULE.name}, [])",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +53,71 @@ class Quarantined:
     size: int | None
 
 
-def quarantined(names: Sequence[str] = (), *, reason: str | None = None, limit: int | None = None) -> list[Quarantined]:
-    """Records in quarantine of these streams (default: all), newest first; `reason` picks one error or rule."""
-    found = [record for dataset in streams(names) for record in quarantine_of(dataset, reason=reason, limit=limit)]
-    return _newest_first(found)[:limit]
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records of the quarantine; every part that is not None must hold.
+
+    `reason` is one error or rule, `stage` decode or rule, `offsets` the first and the last, `since` and `until` bound
+    the time of arrival (half-open). `discarded` asks for those that were put aside, instead of those that were not.
+    `limit` keeps the newest so many.
+    """
+
+    reason: str | None = None
+    stage: str | None = None
+    partition: int | None = None
+    offsets: tuple[int, int] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    discarded: bool = False
+    limit: int | None = None
+
+    def conditions(self) -> tuple[str, dict[str, Any]]:
+        """DuckDB's condition over rows with `reasons` and `stage`, and the values of its parameters."""
+        first, last = self.offsets or (None, None)
+        parts: dict[str, dict[str, Any]] = {
+            "list_contains(reasons, $reason)": {"reason": self.reason},
+            "stage = $stage": {"stage": self.stage},
+            f"{PARTITION} = $partition": {"partition": self.partition},
+            f"{OFFSET} BETWEEN $first AND $last": {"first": first, "last": last},
+            f"{INGESTED_AT} >= $since": {"since": self.since},
+            f"{INGESTED_AT} < $until": {"until": self.until},
+        }
+        asked = {sql: given for sql, given in parts.items() if None not in given.values()}
+        given = {name: value for values in asked.values() for name, value in values.items()}
+        return " AND ".join(["len(reasons) > 0", *asked]), given
 
 
-def quarantine_of(dataset: Dataset, *, reason: str | None = None, limit: int | None = None) -> list[Quarantined]:
-    """The same for one dataset at hand. Only the bytes of the records that are returned are looked at."""
-    rows = [*_unreadable(dataset, reason, limit), *_refused(dataset, reason, limit)]
-    records = _newest_first([_record(dataset, row) for row in rows])[:limit]
+EVERYTHING = Selection()
+
+
+def quarantined(names: Sequence[str] = (), selection: Selection = EVERYTHING) -> list[Quarantined]:
+    """Records in quarantine of these streams (default: all), newest first."""
+    found = [record for dataset in streams(names) for record in quarantine_of(dataset, selection)]
+    return _newest_first(found)[: selection.limit]
+
+
+def quarantine_of(dataset: Dataset, selection: Selection = EVERYTHING, *, measured: bool = True) -> list[Quarantined]:
+    """The same for one dataset at hand. Only the bytes of the records that are returned are looked at.
+
+    A record that was repaired, or discarded by a person, is no longer in quarantine. `measured=False` leaves the sizes
+    out, and then no bytes are read at all.
+    """
+    rows = [row for one in _at_every_stage(dataset) for row in _latest(dataset, *one, selection)]
+    records = _newest_first([_record(dataset, row) for row in rows])[: selection.limit]
+    if not measured:
+        return records
     sizes = _sizes(dataset, [record for record in records if record.stage == "decode"])
-    return [replace(record, size=sizes.get(_key(record))) for record in records]
+    return [replace(record, size=sizes.get(place_of(record))) for record in records]
+
+
+def repaired_places(dataset: Dataset) -> set[tuple[Any, ...]]:
+    """Topic, topic id, partition, offset and attempt of every row that a replay has put into bronze."""
+    tables = _rows(f"bronze.{dataset.name}", (*PLACE, ATTEMPT), f"{ATTEMPT} > 0")
+    return {key for rows in tables for key in keys_of(rows)}
 
 
 def record_at(dataset: str, partition: int, offset: int) -> list[dict[str, Any]]:
-    """Everything known about one place: its rows in bronze (all attempts), then in the refused rows.
+    """Everything known about one place: its rows in bronze and among the refused (all attempts), then what was tried.
 
     Raises `TerminalError` where neither has it.
     """
@@ -75,37 +131,48 @@ def record_at(dataset: str, partition: int, offset: int) -> list[dict[str, Any]]
     ]
     if not found:
         raise TerminalError("no row came from there", where=f"{dataset}, partition {partition}, offset {offset}")
-    return found
+    tried = (attempt for one in streams([dataset]) for attempt in attempts_at(one.name, partition, offset))
+    return [*found, *({"table": TABLE, **attempt} for attempt in tried)]
 
 
-def _unreadable(dataset: Dataset, reason: str | None, limit: int | None) -> list[dict[str, Any]]:
-    columns = (*PLACE, ATTEMPT, INGESTED_AT, ERROR)
-    rows = _rows(f"bronze.{dataset.name}", columns, f"{ERROR} IS NOT NULL OR {ATTEMPT} > 0")
-    reasons = f"CASE WHEN {ERROR} IS NULL THEN [] ELSE [{ERROR}] END"
-    return [row for one in rows for row in _latest(one, "decode", reasons, reason, limit)]
+def _at_every_stage(dataset: Dataset) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """Stage, rows with their `reasons` and, for both, the attempts that bronze has beyond the first."""
+    columns = (*PLACE, ATTEMPT, INGESTED_AT)
+    attempts = pa.table({name: pa.array([], kind) for name, kind in zip((*PLACE, ATTEMPT), _KEY_TYPES, strict=True)})
+    for rows in _rows(f"bronze.{dataset.name}", (*columns, ERROR), f"{ERROR} IS NOT NULL OR {ATTEMPT} > 0"):
+        yield "decode", rows, attempts
+        attempts = rows.filter(pc.greater(rows[ATTEMPT], 0)).select([*PLACE, ATTEMPT])
+    for rows in _rows(f"silver.{dataset.name}_refused", (*columns, RULE.name), f"{OFFSET} >= 0"):
+        yield "rule", rows, attempts
 
 
-def _refused(dataset: Dataset, reason: str | None, limit: int | None) -> list[dict[str, Any]]:
-    rows = _rows(f"silver.{dataset.name}_refused", (*PLACE, ATTEMPT, INGESTED_AT, RULE.name), f"{OFFSET} >= 0")
-    return [row for one in rows for row in _latest(one, "rule", f"coalesce({RULE.name}, [])", reason, limit)]
-
-
-def _latest(rows: pa.Table, stage: str, reasons: str, reason: str | None, limit: int | None) -> list[dict[str, Any]]:
-    """Of each place the row with the highest attempt, if it has that reason (or any): the newest so many."""
-    wanted = "len(reasons) > 0" if reason is None else "list_contains(reasons, $reason)"
-    # `reasons` is SQL of this module; the reason and the limit, which people give, are parameters.
+def _latest(
+    dataset: Dataset, stage: str, rows: pa.Table, attempts: pa.Table, selection: Selection
+) -> list[dict[str, Any]]:
+    """Of each place the row with the highest attempt, unless bronze has a higher one, if it is asked for."""
+    wanted, given = selection.conditions()
+    same = " AND ".join(f"other.{name} IS NOT DISTINCT FROM latest.{name}" for name in PLACE)
+    # All of this is SQL of this module; what people give are parameters.
     sql = f"""
-        SELECT * FROM (
-            SELECT *, {reasons} AS reasons, '{stage}' AS stage FROM rows
+        WITH latest AS (
+            SELECT *, {_REASONS[stage]} AS reasons, '{stage}' AS stage FROM rows
             QUALIFY row_number() OVER (PARTITION BY {", ".join(PLACE)} ORDER BY {ATTEMPT} DESC, {INGESTED_AT} DESC) = 1
-        ) WHERE {wanted} ORDER BY {INGESTED_AT} DESC, {PARTITION} DESC, {OFFSET} DESC LIMIT $limit
+        )
+        SELECT * FROM latest WHERE {wanted}
+        AND NOT EXISTS (FROM attempts other WHERE {same} AND other.{ATTEMPT} > latest.{ATTEMPT})
+        AND {"" if selection.discarded else "NOT"} EXISTS (
+            FROM discarded other WHERE {same} AND other.{ATTEMPT} = latest.{ATTEMPT})
+        ORDER BY {INGESTED_AT} DESC, {PARTITION} DESC, {OFFSET} DESC LIMIT $limit
     """  # noqa: S608
-    given = {"limit": limit} | ({} if reason is None else {"reason": reason})
+    columns = list(zip(*discarded_places(dataset.name), strict=True)) or [()] * len(_KEY_TYPES)
+    discarded = pa.table(dict(zip((*PLACE, ATTEMPT), map(pa.array, columns, _KEY_TYPES), strict=True)))
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("rows", rows)
-        found: list[dict[str, Any]] = connection.sql(sql, params=given).to_arrow_table().to_pylist()
-    return found
+        for name, known in (("rows", rows), ("attempts", attempts), ("discarded", discarded)):
+            connection.register(name, known)
+        found = connection.sql(sql, params={**given, "limit": selection.limit}).to_arrow_table()
+    listed: list[dict[str, Any]] = found.to_pylist()
+    return listed
 
 
 def _record(dataset: Dataset, row: dict[str, Any]) -> Quarantined:
@@ -129,7 +196,7 @@ def _newest_first(records: list[Quarantined]) -> list[Quarantined]:
 
 def _sizes(dataset: Dataset, records: Sequence[Quarantined]) -> dict[tuple[Any, ...], int | None]:
     """How many bytes each of these records has, read file by file so that the bytes of one are in memory."""
-    wanted = {_key(record) for record in records}
+    wanted = {place_of(record) for record in records}
     sizes: dict[tuple[Any, ...], int | None] = {}
     for partition in {record.partition for record in records}:
         offsets = [record.offset for record in records if record.partition == partition]
@@ -140,13 +207,24 @@ def _sizes(dataset: Dataset, records: Sequence[Quarantined]) -> dict[tuple[Any, 
             .scan(row_filter=f"{span} AND {OFFSET} <= {max(offsets)}", selected_fields=(*PLACE, ATTEMPT, RAW))
         )
         for _, batch in file_batches(scan):
-            keys = zip(*(batch[name].to_pylist() for name in (*PLACE, ATTEMPT)), strict=True)
-            sizes |= {k: n for k, n in zip(keys, pc.binary_length(batch[RAW]).to_pylist(), strict=True) if k in wanted}
+            sizes |= {
+                k: n
+                for k, n in zip(keys_of(batch), pc.binary_length(batch[RAW]).to_pylist(), strict=True)
+                if k in wanted
+            }
     return sizes
 
 
-def _key(record: Quarantined) -> tuple[Any, ...]:
+def place_of(record: Quarantined) -> tuple[Any, ...]:
+    """Topic, topic id, partition, offset and attempt."""
     return (record.topic, record.topic_id, record.partition, record.offset, record.attempt)
+
+
+def keys_of(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    """The same of rows of bronze; one that is older than the topic's id has none."""
+    nothing = [None] * rows.num_rows
+    columns = [rows[n].to_pylist() if n in rows.schema.names else nothing for n in (*PLACE, ATTEMPT)]
+    return zip(*columns, strict=True)
 
 
 def _rows(name: str, columns: tuple[str, ...], condition: str) -> list[pa.Table]:

@@ -8,7 +8,7 @@ from tests.integration.streaming.bronze import Bronze, new_bronze, row, unreadab
 
 from headwater.settings import Settings
 from headwater.streaming.ledger import Account
-from headwater.streaming.quarantine import quarantine_of
+from headwater.streaming.quarantine import Selection, quarantine_of
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ def test_a_recreated_topics_record_at_the_same_offset_is_another_one(bronze: Bro
 def test_picks_by_reason_before_it_cuts_off(bronze: Bronze):
     bronze.commit(unreadable(0, b"a", _error="too_short"), *(unreadable(n, b"b") for n in range(1, 5)))
 
-    assert [r.offset for r in quarantine_of(bronze.dataset, reason="too_short", limit=1)] == [0]
+    assert [r.offset for r in quarantine_of(bronze.dataset, Selection(reason="too_short", limit=1))] == [0]
 
 
 def test_a_list_of_a_few_reads_the_bytes_of_a_few(bronze: Bronze):
@@ -62,7 +62,7 @@ def test_a_list_of_a_few_reads_the_bytes_of_a_few(bronze: Bronze):
     pool = pa.proxy_memory_pool(parent)
     pa.set_memory_pool(pool)
     try:
-        found = quarantine_of(bronze.dataset, limit=3)
+        found = quarantine_of(bronze.dataset, Selection(limit=3))
     finally:
         pa.set_memory_pool(parent)
 

@@ -8,10 +8,11 @@ import pytest
 
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import RowRule, Severity
+from headwater.contracts.quality import error_rules
 from headwater.contracts.types import parse_type
 from headwater.lake import merge
 from headwater.lake.bounds import bounds_of
-from headwater.lake.conform import comparable, error_rules, newest_first, order_columns
+from headwater.lake.conform import comparable, newest_first, order_columns
 from headwater.lake.history import version_time
 from headwater.lake.refusals import restate_refused
 
