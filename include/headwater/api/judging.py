@@ -23,7 +23,7 @@ from headwater.api.values import Unfit, arrow_type, fit
 from headwater.contracts.cleansing import cleansed, typed
 from headwater.contracts.layers import INGESTED_AT
 from headwater.contracts.model import Dataset, RowRule, Severity
-from headwater.streaming.live_rows import duck
+from headwater.streaming.judgement import duck
 
 log = logging.getLogger(__name__)
 
