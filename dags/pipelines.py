@@ -18,6 +18,7 @@ from graph import DATASETS, DOMAINS
 from pendulum import datetime
 
 from headwater_airflow.operators import BATCH, SparkJobOperator
+from headwater_airflow.wiring import after_inputs, load_after_gold
 
 
 def task_of(stage: str, name: str, job: str) -> SparkJobOperator:
@@ -59,19 +60,10 @@ for domain in DOMAINS:
                     if dataset["kind"] in kinds:
                         tasks[f"{stage}.{name}"] = task_of(stage, name, job)
 
-        for name, dataset in datasets.items():
-            stage = "gold" if dataset["kind"] == "model" else "silver"
-            for table in dataset["inputs"]:
-                if table in tasks:
-                    tasks[table] >> tasks[f"{stage}.{name}"]
-
-        if gold := [task for table, task in tasks.items() if table.startswith("gold.")]:
-            with TaskGroup("warehouse"):
-                load = SparkJobOperator(
-                    task_id="load",
-                    job="load_warehouse",
-                    arguments=["--domain", domain],
-                    doc_md="Loads the changed partitions of all gold tables together: facts and dimensions agree.",
-                    outlets=[Asset(f"headwater://warehouse/{domain}")],
-                )
-            gold >> load
+        after_inputs(tasks, datasets)
+        load_after_gold(
+            tasks,
+            domain,
+            doc_md="Loads the changed partitions of all gold tables together: facts and dimensions agree.",
+            outlets=[Asset(f"headwater://warehouse/{domain}")],
+        )

@@ -15,6 +15,7 @@ from graph import DATASETS, DOMAINS
 from pendulum import datetime
 
 from headwater_airflow.operators import BATCH, SparkJobOperator
+from headwater_airflow.wiring import after_inputs, load_after_gold
 
 RANGE = ["--from", "{{ data_interval_start | ds }}", "--to", "{{ data_interval_end | ds }}"]
 BEFORE_ALL_DATA = datetime(2000, 1, 1, tz="UTC")
@@ -49,17 +50,5 @@ for domain in DOMAINS:
                             task_id=name, job=job, arguments=["--dataset", name, *RANGE], doc_md=dataset["description"]
                         )
 
-        for name, dataset in restatable.items():
-            for table in dataset["inputs"]:
-                if table in tasks:
-                    tasks[table] >> tasks[f"gold.{name}"]
-
-        if gold := [task for table, task in tasks.items() if table.startswith("gold.")]:
-            with TaskGroup("warehouse"):
-                load = SparkJobOperator(
-                    task_id="load",
-                    job="load_warehouse",
-                    arguments=["--domain", domain],
-                    doc_md="Loads the partitions that the run has rewritten.",
-                )
-            gold >> load
+        after_inputs(tasks, restatable)
+        load_after_gold(tasks, domain, doc_md="Loads the partitions that the run has rewritten.")
