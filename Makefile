@@ -9,7 +9,7 @@ BIN := .venv/bin
 HEADWATER := $(BIN)/headwater
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo up down status test test-unit test-faults lint bench soak requirements
+.PHONY: help setup demo up down status test test-unit test-faults test-thorough lint bench soak requirements
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-unit: setup ## The tests that need no service, within a minute
 
 test-faults: setup ## The tests that kill, corrupt and disconnect, one after the other
 	@$(BIN)/pytest -q tests/faults $(ARGS)
+
+test-thorough: setup ## What `make test` leaves out because it takes long
+	@$(BIN)/pytest -q -m thorough $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
