@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from pyiceberg.exceptions import NoSuchTableError
 
@@ -44,7 +44,7 @@ NAME, TOPIC = "clicks", "bench.clicks"
 PARTITIONS, VISITORS, PAGES = 4, 50_000, 500
 CONTRACTS = Path(__file__).parent / "contracts"
 TICK_SECONDS = 0.02
-MESSAGE_TIMEOUT_SECONDS = 600
+MESSAGE_TIMEOUT_SECONDS, REMOVAL_SECONDS = 600, 30
 LARGEST_BATCH = 20_000
 POLL_SECONDS = 0.05
 BROKEN_EVERY, BROKEN_BYTES = 1000, 20
@@ -64,6 +64,7 @@ def project() -> Iterator[Path]:
         (folder / "spark_jobs").symlink_to(checkout / "spark_jobs")
         (folder / "dags").mkdir()
         _set_project(str(folder))
+        remove(get_settings())  # what a run that was killed has left behind
         run("contract", "generate")
         run("contract", "apply", NAME)
         yield folder
@@ -269,4 +270,11 @@ def remove(settings: Settings) -> None:
         get_catalog().purge_table(f"silver.{NAME}_refused")
     with writer() as client:
         client.command(f"DROP TABLE IF EXISTS live.{NAME} SYNC")
-    AdminClient(client_config(settings)).delete_topics([TOPIC])[TOPIC].result(30)
+    admin = AdminClient(client_config(settings))
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while TOPIC in admin.list_topics(timeout=REMOVAL_SECONDS).topics:
+        with suppress(KafkaException):  # it is being deleted already
+            admin.delete_topics([TOPIC])[TOPIC].result(REMOVAL_SECONDS)
+        if time.monotonic() > deadline:
+            raise RetryableError("the topic is still there", where=f"topic {TOPIC}")
+        time.sleep(TICK_SECONDS)
