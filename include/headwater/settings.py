@@ -130,7 +130,9 @@ class Settings(BaseSettings):
 
     # --- Spark
     spark_master: str = "local[2]"
+    spark_master_ui: str = Field(default="", description="http://host:8080 of a standalone master, to ask for state")
     spark_driver_memory: str = "1g"
+    spark_executor_memory: str = Field(default="1g", description="Of each executor, where the master is a cluster")
     spark_remote: str = Field(default="", description="sc://host:port of a running Spark Connect server for batch jobs")
     spark_connect_port: int = 0
     stream_trigger_interval: str = Field(default="2 seconds", description="Time between two micro-batches")

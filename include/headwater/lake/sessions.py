@@ -57,6 +57,7 @@ def _engine(settings: Settings) -> dict[str, str]:
     return (loopback if local else {}) | {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
+        "spark.executor.memory": settings.spark_executor_memory,
         "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars if jar not in behind),
         # Executors of a cluster get them all from the driver.
         "spark.jars": ",".join(str(jar) for jar in (behind if local else jars)),

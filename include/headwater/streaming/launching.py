@@ -2,18 +2,21 @@
 
 The driver is a process of this home, in a session of its own; its pid file holds pid and create time, so that a reused
 pid is never taken for it. Its executors are threads of it (`local[…]`), or processes of a standalone cluster
-(`spark://…`): Spark starts Python drivers there in client mode only. An application whose pid file is lost, because its
-submitter died before it wrote it, is found by its lease and adopted.
+(`spark://…`), where Spark runs Python drivers in client mode only, so that the driver stays here too. An application
+whose pid file is lost, because its submitter died before it wrote it, is found by its lease and adopted.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import psutil
 
@@ -24,6 +27,8 @@ from headwater.streaming.lease_rows import LeaseRow
 
 PROCESS = "stream"
 JOB = "ingest_stream.py"
+APPLICATION = "headwater-stream"
+ASK_SECONDS = 5.0
 GRACE_SECONDS, SICK_GRACE_SECONDS = 60.0, 3.0
 """What a well application gets to end its batch; one that hangs will not end it, however long one waits."""
 
@@ -59,7 +64,7 @@ class Launcher(Protocol):
         """Ask it to end after its batch and see that it does; a sick one is not waited for. Whether there was one."""
 
     def complaint(self, row: LeaseRow) -> str:
-        """What the cluster says is wrong with the application of this lease; empty where nothing is."""
+        """What the cluster lacks for the application of this lease, so that a restart is no help; mostly nothing."""
 
 
 class LocalProcess:
@@ -102,9 +107,47 @@ class LocalProcess:
         )
 
 
+class StandaloneCluster(LocalProcess):
+    """The driver here, its executors on the workers of a standalone master, which is asked over its web interface."""
+
+    def kill(self, *, sick: bool = False) -> bool:
+        """End the driver; the master ends the executors of one that is gone. A sick one is ended there as well."""
+        ids = [app["id"] for app in self._active() if app["name"] == APPLICATION] if sick else []
+        ended = super().kill(sick=sick)
+        for application in ids:
+            with suppress(OSError):  # it may have ended by itself; if the master is away, so are its executors soon
+                form = urlencode({"id": application, "terminate": "true"}).encode()
+                urlopen(f"{self._settings.spark_master_ui}/app/kill/", form, timeout=ASK_SECONDS).close()  # noqa: S310
+        return ended
+
+    def complaint(self, row: LeaseRow) -> str:
+        """Whether the master is away, does not know the application, or gives it nothing to run on."""
+        ui, mine = self._settings.spark_master_ui, row.report.get("application_id")
+        if not ui or not mine:
+            return ""
+        try:
+            state = next((app["state"] for app in self._active() if app["id"] == mine), "")
+        except OSError as error:
+            return f"the Spark master does not answer at {ui}: {error}"
+        if state == "WAITING":
+            return (
+                f"the Spark master at {ui} has no executors for {mine}: no worker, or none with cores and memory left"
+            )
+        return "" if state else f"the Spark master at {ui} does not know {mine} any more"
+
+    def _active(self) -> list[dict[str, Any]]:
+        """Applications that the master has not seen end. Raises `OSError` where it does not answer."""
+        if not self._settings.spark_master_ui:
+            return []
+        with urlopen(f"{self._settings.spark_master_ui}/json/", timeout=ASK_SECONDS) as answer:  # noqa: S310
+            found: list[dict[str, Any]] = json.load(answer)["activeapps"]
+        return found
+
+
 def launcher(settings: Settings) -> Launcher:
     """The launcher for `settings.spark_master`."""
-    return LocalProcess(settings)
+    standalone = settings.spark_master.startswith("spark://")
+    return StandaloneCluster(settings) if standalone else LocalProcess(settings)
 
 
 def _command(pid: int) -> list[str]:

@@ -86,6 +86,8 @@ def _decide(connection: psycopg.Connection, row: LeaseRow, settings: Settings) -
         forgive(connection, [row.dataset])
     if not verdict.start:
         return look
+    if verdict.condition == "stalled" and (lacks := launcher(settings).complaint(row)):
+        return replace(look, did="waits", note=lacks)
     if not verdict.counts and not row.restarts:
         return replace(look, did="started")
     if row.restarts >= settings.stream_restart_budget:
@@ -130,9 +132,9 @@ def assert_well(statuses: Sequence[StreamStatus]) -> None:
     for status in statuses:
         verdict = judge(status.row, settings)
         if verdict.sick:
-            due = postponed(status.row)
+            known = postponed(status.row) or launcher(settings).complaint(status.row)
             raise Sick(
-                f"{verdict.condition}: {verdict.reason}" + (f"; {due}" if due else ""),
+                f"{verdict.condition}: {verdict.reason}" + (f"; {known}" if known else ""),
                 where=f"stream {status.dataset}",
                 remedy="`headwater stream status` shows it; its log says more",
             )
