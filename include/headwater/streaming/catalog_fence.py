@@ -67,21 +67,26 @@ def raise_fence(settings: Settings, table: str, token: int, former: int) -> bool
 
     False where a writer with a higher token was faster.
 
-    The former writer's connections are ended first: one that was stopped in the middle of a commit holds the table's
-    row and the fence locked, and what it has under way is rolled back. Connecting anew does not help it.
+    The former writer's connections are ended, before it where one holds the fence, as of a process that was stopped
+    between the swap and its end: what it has under way is rolled back. Connecting anew does not help it.
     """
     get_catalog()  # makes the catalog's tables
     dsn = settings.postgres_dsn(settings.postgres_catalog_database)
     namespace, name = table.split(".")
     try:
         with psycopg.connect(
-            dsn, autocommit=True, connect_timeout=5, application_name="headwater fence", options="-c lock_timeout=10s"
+            dsn, autocommit=True, connect_timeout=5, application_name="headwater fence", options="-c lock_timeout=2s"
         ) as connection:
             _ensure_fence(connection)
-            if former:
-                connection.execute(_END, (connection_name(former),))
-            return connection.execute(_RAISE, (namespace, name, token)).fetchone() is not None
-    except psycopg.OperationalError as error:
+            values, end = (namespace, name, token), (_END, (connection_name(former),))
+            try:
+                raised = connection.execute(_RAISE, values).fetchone()
+            except psycopg.errors.LockNotAvailable:
+                connection.execute(*end)
+                raised = connection.execute(_RAISE, values).fetchone()
+            connection.execute(*end)
+            return raised is not None
+    except psycopg.Error as error:
         raise FenceBlocked(
             f"the catalog's fence could not be raised: {str(error).strip()}",
             where=table,

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from headwater.errors import RetryableError, TerminalError
+from headwater.errors import HeadwaterError, RetryableError, TerminalError
 from headwater.settings import Settings
 from headwater.streaming import catalog_fence
 from headwater.streaming.lease_rows import LeaseRow, LeaseUnreachable, Wanted, connect, rows_of, unreachable
@@ -41,7 +41,7 @@ _TAKE = """
 """One statement: a process that is stopped while it takes the lease must not leave a transaction open."""
 _RENEW = """
     UPDATE stream_leases SET expires_at = now() + make_interval(secs => %s)
-    WHERE dataset = %s AND token = %s RETURNING wanted
+    WHERE dataset = %s AND token = %s AND held RETURNING wanted
 """
 _BEAT = """
     UPDATE stream_leases SET state = %s, reason = %s, report = %s, beat_at = now(), held = held AND %s
@@ -77,11 +77,11 @@ class Lease:
         """Take the lease and raise the fence; a lease that is held already is kept.
 
         Raises `AlreadyRunning` where another living process keeps it, `LeaseUnreachable` where Postgres is down,
-        `FencedOut` where yet another was faster.
+        `FencedOut` where it was held and another has taken it over.
         """
-        if self.token and not self.superseded():
+        if self.token:
+            self.check()
             return
-        self.leave()
         deadline = time.monotonic() + self._settings.stream_handover_seconds
         while (former := self._take()) is not None:
             if time.monotonic() > deadline:
@@ -111,9 +111,17 @@ class Lease:
         self.token, self.wanted = int(taken[0][0]), Wanted(taken[0][1])
         if former.held:
             log.warning("%s: taken over from %s (token %d)", self._dataset, former.holder, former.token)
-        if not catalog_fence.raise_fence(self._settings, f"bronze.{self._dataset}", self.token, former.token):
-            raise self.fenced_out()
+        try:
+            self._raise_fence(former)
+        except HeadwaterError:
+            self.beat("stopped", "the fence could not be raised", {}, held=False)
+            raise
         return None
+
+    def _raise_fence(self, former: LeaseRow) -> None:
+        table = f"bronze.{self._dataset}"
+        if not catalog_fence.raise_fence(self._settings, table, self.token, former.token):
+            raise self.fenced_out()
 
     def check(self) -> None:
         """Raise `FencedOut` where another has taken over, `LeaseUnreachable` where nobody can say."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -122,10 +122,11 @@ class LeaseRow:
 
 def process_lives(pid: int, started: float) -> bool:
     """Whether this very process still runs; a pid that was given out again does not count, nor a zombie."""
-    with suppress(psutil.Error):
+    try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    return False
+    except psutil.NoSuchProcess:
+        return False
 
 
 def connect(settings: Settings, name: str) -> psycopg.Connection:
@@ -194,7 +195,7 @@ def want(settings: Settings, datasets: Sequence[str], wanted: Wanted) -> None:
         connection.cursor().executemany(
             "INSERT INTO stream_leases (dataset, wanted) VALUES (%s, %s) "
             "ON CONFLICT (dataset) DO UPDATE SET wanted = excluded.wanted",
-            [(name, wanted) for name in datasets],
+            [(name, wanted.value) for name in datasets],
         )
         if wanted is Wanted.RUNNING:
             forgive(connection, datasets)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from headwater.embedded import processes
@@ -56,13 +57,22 @@ class StreamStatus:
         return "dead" if told not in (*ENDED, "never started") and not self.alive else told
 
     def facts(self) -> dict[str, Any]:
-        """All that is known, for `--json`: what it told, its lease, what is wanted, and the verdict."""
+        """All that is known, for `--json`: what it told, its lease, how fresh it is, what is wanted, and the verdict.
+
+        Ages are in seconds, by Postgres's clock and the holder's; None for what never was.
+        """
         row, verdict = self.row, judge(self.row, get_settings())
+        progress = row.report.get("last_progress_at")
+        ages = {
+            "heartbeat_age": round(row.age(row.beat_at).total_seconds(), 1) if row.beat_at else None,
+            "progress_age": round(row.age(datetime.fromisoformat(progress)).total_seconds(), 1) if progress else None,
+            "lag_total": sum(row.report.get("lag", {}).values()),
+        }
         lease = {"token": row.token, "holder": row.holder, "held": row.held, "expires_at": row.expires_at}
         restarts = {"restarts": row.restarts, "restart_due": row.restart_due, "given_up": row.given_up}
         told = {**self.heartbeat, "state": self.state, "alive": self.alive}
         judged = {"condition": verdict.condition, "sick": verdict.sick, "why": verdict.reason}
-        return {"dataset": row.dataset, **told, "lease": lease, "wanted": row.wanted, **restarts, **judged}
+        return {"dataset": row.dataset, **told, **ages, "lease": lease, "wanted": row.wanted, **restarts, **judged}
 
 
 def start(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> bool:
@@ -117,7 +127,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
 
 def _revive(settings: Settings, application: Application, rows: Sequence[LeaseRow]) -> None:
     """Have the application try again what has ended in it, and wait until it has begun to."""
-    ended = {row.dataset: row.token for row in rows if row.pid == application.pid and row.state in ENDED}
+    ended = {row.dataset: row.token for row in rows if not row.alive and row.state in ENDED}
     if not ended:
         return
     for name in ended:
