@@ -3,20 +3,26 @@
 
 Keeps the streams from Kafka into bronze running.
 
-Every minute one short task compares what should run with what does, and starts what is missing. The streams live in a
-process of their own, outside Airflow: no worker slot is held for their lifetime, and a restart of Airflow does not
-touch them.
+Every minute `supervise` compares what should run with what does: it starts what is missing, and ends and starts again
+what hangs. Then a task for each stream shows its lease, its heartbeat, its lag and how fresh it is, and fails where
+the stream is not well. The streams live in a process of their own, outside Airflow: no worker slot is held for their
+lifetime, and a restart of Airflow does not touch them; one that outlived whoever started it is found by its lease.
 
-**When it fails:** the task's log says why the stream would not start (`headwater stream status` says the same in a
-terminal). A stream that stopped with a terminal error, for example because Kafka expired offsets it still needed,
-stays stopped and fails this DAG every minute, with the reason, until somebody runs `headwater stream start <name>`.
-The other streams go on. A stream whose contract is new is started too: the application ends after its batch and starts
-again with one more. To keep the streams stopped, pause this DAG before `headwater stream stop`.
+**When a stream's task fails:** its log says why (`headwater stream status` says the same in a terminal).
+- *dead*, *mute*, *stalled*: its process is gone, tells nothing, or makes no progress although there is something to
+  read. It is started again, at once the first time, then after pauses that double.
+- *given up*: so many restarts did not help (`HEADWATER_STREAM_RESTART_BUDGET`). It stays stopped until somebody runs
+  `headwater stream start <name>`. The other streams go on.
+- *failed*: it stopped with an error that stays, for example because Kafka expired offsets it still needed. The same.
+
+A stream whose contract is new is started too: the application ends after its batch and starts again with one more.
+`headwater stream stop` and `drain` hold: this DAG leaves alone what people have stopped.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
+from graph import DATASETS
 from pendulum import datetime
 
 from headwater_airflow.operators import HeadwaterOperator
@@ -32,8 +38,22 @@ with DAG(
     default_args={"owner": "platform", "retries": 0, "execution_timeout": timedelta(minutes=5)},
     tags=["headwater", "bronze"],
 ):
-    HeadwaterOperator(
-        task_id="ensure_streams",
-        arguments=["stream", "start", "--leave-failed", "--json"],
-        doc_md="Starts the streams that are not being read; leaves alone what has failed, and says why it has.",
+    supervise = HeadwaterOperator(
+        task_id="supervise",
+        arguments=["stream", "supervise", "--json"],
+        doc_md="Starts what is missing, restarts what hangs; its result says what it found and did for each stream.",
     )
+    stream = HeadwaterOperator.partial(
+        task_id="stream",
+        trigger_rule="all_done",
+        execution_timeout=timedelta(minutes=1),
+        map_index_template="{{ task.arguments[2] }}",
+        doc_md="One stream: lease, heartbeat, lag, freshness. Fails, with the reason, where it is not well.",
+    ).expand(
+        arguments=[
+            ["stream", "status", name, "--check", "--json"]
+            for name, dataset in DATASETS.items()
+            if dataset["kind"] == "stream"
+        ]
+    )
+    supervise >> stream

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastavro
+import psutil
 import pyarrow as pa
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -25,7 +31,7 @@ from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
 from headwater.kafka import client_config
 from headwater.lake.catalog import get_catalog
-from headwater.settings import Settings
+from headwater.settings import Settings, child_environment
 from headwater.streaming.accounting import StreamLedger, ledger_of
 from headwater.streaming.broker import Broker
 from headwater.streaming.runner import StreamRunner
@@ -179,3 +185,45 @@ def committed_rows(case: StreamCase) -> int:
         return 0
     snapshot = get_catalog().load_table(name).current_snapshot()
     return 0 if snapshot is None or snapshot.summary is None else int(snapshot.summary["total-records"] or 0)
+
+
+def launch(case: StreamCase, project: Path, *command: str, **settings: str) -> subprocess.Popen[bytes]:
+    """A process of its own group on a project that has this one contract; its log is `<project>/stream.log`.
+
+    The command is that of Python; by default the stream itself.
+    """
+    own_project(case, project)
+    job = str(case.settings.project_dir / "spark_jobs" / "ingest_stream.py")
+    own = {"PROJECT_DIR": str(project), "STREAM_TRIGGER_INTERVAL": "500 milliseconds", **settings}
+    with (project / "stream.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *(command or (job, "--dataset", case.dataset.name))],
+            env=child_environment({f"HEADWATER_{name}": value for name, value in own.items()}),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to Python and JVM at once, however they are, and wait until both are gone."""
+    members = [process.pid, *(child.pid for child in _children(process.pid))]
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+    left = [psutil.Process(pid) for pid in members if psutil.pid_exists(pid)]
+    psutil.wait_procs(left, 30)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def await_that(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
+    """Until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)

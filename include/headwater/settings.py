@@ -130,11 +130,31 @@ class Settings(BaseSettings):
 
     # --- Spark
     spark_master: str = "local[2]"
+    spark_master_ui: str = Field(default="", description="http://host:8080 of a standalone master, to ask for state")
     spark_driver_memory: str = "1g"
+    spark_executor_memory: str = Field(default="1g", description="Of each executor, where the master is a cluster")
     spark_remote: str = Field(default="", description="sc://host:port of a running Spark Connect server for batch jobs")
     spark_connect_port: int = 0
     stream_trigger_interval: str = Field(default="2 seconds", description="Time between two micro-batches")
     stream_max_offsets_per_trigger: int = Field(default=2_000_000, ge=1, description="Upper bound of a micro-batch")
+    stream_lease_seconds: float = Field(default=15.0, ge=1, description="A stream's lease lasts so long unrenewed")
+    stream_handover_seconds: float = Field(default=20.0, ge=0, description="A new stream waits so long for the old one")
+    stream_stall_seconds: float = Field(default=300.0, gt=0, description="With lag and without progress so long: sick")
+    stream_restart_budget: int = Field(default=5, ge=0, description="Restarts by the supervisor before it gives up")
+    stream_restart_pause_seconds: float = Field(default=30.0, gt=0, description="After the first restart; then doubled")
+    stream_restart_forgiven_seconds: float = Field(default=900.0, gt=0, description="Well so long: the budget is whole")
+    stream_drain_seconds: float = Field(default=120.0, gt=0, description="A drain waits so long for the live table")
+    stream_crash_at: Literal[
+        "",
+        "after-decode",
+        "during-bronze-commit",
+        "after-bronze-commit",
+        "during-insert",
+        "after-insert",
+        "before-position",
+        "after-position",
+    ] = Field(default="", description="For tests only: where a stream kills itself")
+    stream_crash_signal: Literal["SIGKILL", "SIGSTOP"] = Field(default="SIGKILL", description="For tests only: how")
 
     # --- Airflow and MCP
     airflow_port: int = 0

@@ -32,8 +32,8 @@ class Command:
         self.cwd = cwd
         self.last = ""
 
-    def run(self) -> dict[str, Any] | None:
-        """Run to the end and return the last line if it is a JSON object.
+    def run(self) -> dict[str, Any] | list[Any] | None:
+        """Run to the end and return the last line if it is a JSON object or list.
 
         Raises `AirflowFailException` (no retry) for a terminal error, `AirflowException` for every other failure.
         """
@@ -41,7 +41,7 @@ class Command:
         if code:
             error = AirflowFailException if code == EXIT_TERMINAL else AirflowException
             raise error(f"{' '.join(self.argv)} ended with exit code {code}: {self.last}")
-        return _json_object(self.last)
+        return _json_value(self.last)
 
     def kill(self) -> None:
         """End what runs."""
@@ -113,9 +113,9 @@ class JobCommand(ProcessCommand):
             super().kill()
 
 
-def _json_object(line: str) -> dict[str, Any] | None:
-    """The line as a JSON object, or None where it is something else."""
-    if not line.startswith("{"):
+def _json_value(line: str) -> dict[str, Any] | list[Any] | None:
+    """The line as a JSON object or list, or None where it is something else."""
+    if not line.startswith(("{", "[")):
         return None
     try:
         return json.loads(line)

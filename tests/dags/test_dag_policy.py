@@ -134,10 +134,15 @@ def test_restating_takes_the_dates_of_the_run(dags):
     ]
 
 
-def test_the_streams_dag_leaves_alone_what_has_failed(dags):
-    (task,) = dags["streams"].tasks
-    assert task.arguments == ["stream", "start", "--leave-failed", "--json"]
-    assert task.execution_timeout < dags["streams"].dagrun_timeout
+def test_the_streams_dag_supervises_and_shows_each_stream(dags):
+    supervise, stream = (dags["streams"].get_task(name) for name in ("supervise", "stream"))
+    assert supervise.arguments == ["stream", "supervise", "--json"]
+    assert supervise.execution_timeout < dags["streams"].dagrun_timeout
+    assert stream.upstream_task_ids == {"supervise"}
+    assert stream.trigger_rule == "all_done", "what cannot be mended is shown all the same"
+    shown = stream.expand_input.value["arguments"]
+    expected = [["stream", "status", name, "--check", "--json"] for name in ("coupon_redemptions", "transactions")]
+    assert shown == expected
 
 
 def test_the_ledger_is_shown_and_fails_for_more_than_lag(dags):

@@ -1,19 +1,15 @@
 """Fault 1: the stream is killed right after a commit, or its checkpoint is tampered with. The table decides."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from pyspark.sql import SparkSession
-from tests.streams import StreamCase, committed_rows, own_project, stream_case
+from tests.streams import StreamCase, committed_rows, kill_group, launch, stream_case
 
-from headwater.settings import Settings, child_environment
+from headwater.settings import Settings
 from headwater.streaming.heartbeat import read_heartbeat, streams_dir
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
@@ -23,13 +19,13 @@ def test_goes_on_from_the_table_after_kill_9(stack: Settings, spark: SparkSessio
     case = stream_case(stack)
     case.sales(*range(300))
     case.sales(*range(300, 400), partition=1)
-    stream = start_stream(case, tmp_path)
+    stream = launch(case, tmp_path)
     try:
         await_rows(case, 400, stream)
         case.sales(*range(400, 500))
         await_rows(case, 500, stream)
     finally:
-        kill_9(stream)  # right after the commit was seen
+        kill_group(stream)  # right after the commit was seen
 
     case.sales(*range(500, 550), partition=1)
     case.read_once(spark)
@@ -55,23 +51,6 @@ def test_what_a_checkpoint_says_means_nothing(stack: Settings, spark: SparkSessi
     assert case.places() == [(0, offset) for offset in range(30)]
 
 
-def start_stream(case: StreamCase, project: Path) -> subprocess.Popen[bytes]:
-    """The job itself as a process of its own, on a project that has this one contract."""
-    own_project(case, project)
-    job = case.settings.project_dir / "spark_jobs" / "ingest_stream.py"
-    environment = child_environment(
-        {"HEADWATER_PROJECT_DIR": str(project), "HEADWATER_STREAM_TRIGGER_INTERVAL": "500 milliseconds"}
-    )
-    with (project / "stream.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, str(job), "--dataset", case.dataset.name],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
 def await_rows(case: StreamCase, rows: int, stream: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 240
     while True:
@@ -81,11 +60,3 @@ def await_rows(case: StreamCase, rows: int, stream: subprocess.Popen[bytes]) -> 
             return
         assert time.monotonic() < deadline, beat
         time.sleep(0.05)
-
-
-def kill_9(stream: subprocess.Popen[bytes]) -> None:
-    """Python and JVM at once, without a word."""
-    children = psutil.Process(stream.pid).children(recursive=True)
-    os.killpg(stream.pid, signal.SIGKILL)
-    stream.wait(30)
-    psutil.wait_procs(children, 30)

@@ -85,7 +85,7 @@ def _tasks(settings: Settings, dataset: Dataset) -> Iterator[str]:
     """`<dag>: <task>` of everything that works on the dataset."""
     layer = "gold" if dataset.kind is Kind.MODEL else "silver"
     if dataset.kind is Kind.STREAM:
-        yield "streams: ensure_streams"
+        yield "streams: stream"
     elif dataset.kind is not Kind.MODEL:
         yield f"{dataset.domain}: bronze.{dataset.name}"
     yield f"{dataset.domain}: {layer}.{dataset.name}"

@@ -109,13 +109,19 @@ def start(settings: Settings, spec: ProcessSpec) -> Running:
             extra_groups=[] if spec.user else None,
         )
     _STARTED[child.pid] = child
-    process = psutil.Process(child.pid)
-    record = {"name": spec.name, "pid": child.pid, "create_time": process.create_time(), "command": spec.command[0]}
-    target = pid_file(settings, spec.name)
+    return adopt(settings, spec.name, child.pid)
+
+
+def adopt(settings: Settings, name: str, pid: int) -> Running:
+    """Make this process the one of that name, by a pid file: it was just started, or found by other means."""
+    process = psutil.Process(pid)
+    record = {"name": name, "pid": pid, "create_time": process.create_time(), "command": process.name()}
+    target = pid_file(settings, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_suffix(".new")
     new.write_text(json.dumps(record))
     new.replace(target)
-    return Running(spec.name, process)
+    return Running(name, process)
 
 
 def group_of(user: str | None) -> int | None:

@@ -29,6 +29,15 @@ def get_catalog() -> SqlCatalog:
     return _open(tuple(sorted(catalog_properties(get_settings()).items())))
 
 
+def catalog_as(connection_name: str) -> SqlCatalog:
+    """A catalog of its own whose connections bear this name in Postgres, where a stream's writer is known by it.
+
+    Its `engine` is the caller's to dispose of. Raises as `get_catalog`.
+    """
+    properties = catalog_properties(get_settings())
+    return _new({**properties, "uri": f"{properties['uri']}?application_name={connection_name}"})
+
+
 def catalog_properties(settings: Settings) -> dict[str, str]:
     """PyIceberg's properties of the catalog; holds passwords."""
     password = quote(settings.postgres_password.get_secret_value(), safe="")
@@ -50,8 +59,12 @@ def catalog_properties(settings: Settings) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def _open(properties: tuple[tuple[str, str], ...]) -> SqlCatalog:
+    return _new(dict(properties))
+
+
+def _new(properties: dict[str, str]) -> SqlCatalog:
     try:
-        catalog = SqlCatalog(CATALOG, **dict(properties))
+        catalog = SqlCatalog(CATALOG, **properties)
     except OperationalError as error:
         raise _unavailable(error.orig) from error
     event.listen(catalog.engine, "handle_error", _explain)

@@ -57,6 +57,7 @@ def _engine(settings: Settings) -> dict[str, str]:
     return (loopback if local else {}) | {
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
+        "spark.executor.memory": settings.spark_executor_memory,
         "spark.driver.extraClassPath": ":".join(str(jar) for jar in jars if jar not in behind),
         # Executors of a cluster get them all from the driver.
         "spark.jars": ",".join(str(jar) for jar in (behind if local else jars)),
@@ -203,11 +204,24 @@ def connection_name(session_id: str) -> str:
 
 def _with_named_connections(spark: SparkSession) -> SparkSession:
     """Tell the session's own catalog, which is made when it is first used, to name its connections."""
-    client, name = connect_client(), f"spark.sql.catalog.{CATALOG}.uri"
-    uri = spark.conf.get(name, "") or ""
-    if client is not None and uri.startswith("jdbc:postgresql:") and "ApplicationName=" not in uri:
-        spark.conf.set(name, f"{uri}{'&' if '?' in uri else '?'}ApplicationName={connection_name(client._session_id)}")
+    if (client := connect_client()) is not None:
+        _name_connections(spark, connection_name(client._session_id))
     return spark
+
+
+def session_as(spark: SparkSession, name: str) -> SparkSession:
+    """A new classic session of the same Spark whose connections to the catalog bear this name in Postgres."""
+    session = spark.newSession()
+    _name_connections(session, name)
+    return session
+
+
+def _name_connections(spark: SparkSession, connections: str) -> None:
+    """A session's catalog is made when it is first used; from then on a name is too late."""
+    name = f"spark.sql.catalog.{CATALOG}.uri"
+    uri = spark.conf.get(name, "") or ""
+    if uri.startswith("jdbc:postgresql:") and "ApplicationName=" not in uri:
+        spark.conf.set(name, f"{uri}{'&' if '?' in uri else '?'}ApplicationName={connections}")
 
 
 def submit_properties(path: Path | None = None) -> Path:

@@ -14,11 +14,11 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from headwater.contracts.layers import ATTEMPT, ERROR, OFFSET, PARTITION, TOPIC_ID
-from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import Dataset
 from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.broker import Broker, Topic
+from headwater.streaming.declared import streams as streams
 from headwater.streaming.ledger import Account, nearest_account
 from headwater.streaming.positions import gone_offsets
 
@@ -95,14 +95,6 @@ def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[St
     """
     broker = Broker(get_settings())
     return [ledger_of(dataset, broker.topic(dataset.topic), exact=exact) for dataset in streams(names)]
-
-
-def streams(names: Sequence[str] = ()) -> list[Dataset]:
-    """Stream datasets by name or topic; all where none is named."""
-    contracts = load_contracts()
-    known = contracts.of_kind(Kind.STREAM)
-    by_topic = {dataset.topic: dataset for dataset in known}
-    return [by_topic.get(name) or contracts.get(name) for name in names] if names else list(known)
 
 
 def ledger_of(dataset: Dataset, topic: Topic, *, exact: bool = False) -> StreamLedger:

@@ -24,43 +24,82 @@ app = noun("Start and watch the streams.")
 
 
 @app.command()
-def start(
-    datasets: Names = None,
-    leave_failed: Annotated[bool, typer.Option("--leave-failed", help="Do not try again what has failed")] = False,
-    as_json: Json = False,
-) -> None:
+def start(datasets: Names = None, as_json: Json = False) -> None:
     """See that the streams are read: start the application, or start it again if it lacks one of them.
 
-    A stream that has failed is tried once more.
+    A stream that has failed, was stopped or given up is tried once more.
     """
     from headwater.streaming import supervision
 
-    started = supervision.start(datasets or (), leave_failed=leave_failed)
+    started = supervision.start(datasets or ())
     running = supervision.running_streams()
     say(as_json, {"started": started, "running": running}, f"{'started' if started else 'runs'}: {', '.join(running)}")
 
 
 @app.command()
-def stop(as_json: Json = False) -> None:
-    """Let the batch that is being written end, then end the application."""
+def stop(datasets: Names = None, as_json: Json = False) -> None:
+    """Let the batch that is being written end, then stop; it stays stopped until `stream start`."""
     from headwater.streaming import supervision
 
-    stopped = supervision.stop()
+    stopped = supervision.stop(datasets or ())
     say(as_json, {"stopped": stopped}, "stopped" if stopped else "no stream was running")
 
 
 @app.command()
-def status(datasets: Names = None, as_json: Json = False) -> None:
-    """What each stream does, how far it is, and why it stopped where it did."""
+def drain(
+    datasets: Names = None,
+    seconds: Annotated[float, typer.Option("--wait", help="Wait so long")] = 180.0,
+    as_json: Json = False,
+) -> None:
+    """Let the batch end and the live table catch up, then stop, and say where it stands."""
     from headwater.streaming import supervision
 
+    supervision.drain(datasets or (), wait_seconds=seconds)
+    _say_statuses(supervision.statuses(datasets or ()), as_json)
+
+
+@app.command()
+def restart(datasets: Names = None, as_json: Json = False) -> None:
+    """End the application after its batches and start it anew, say with new code. Nothing is lost or read twice."""
+    from headwater.streaming import supervision
+
+    supervision.restart(datasets or ())
+    running = supervision.running_streams()
+    say(as_json, {"running": running}, f"runs: {', '.join(running)}")
+
+
+@app.command()
+def status(
+    datasets: Names = None,
+    check: Annotated[bool, typer.Option("--check", help="End with 1, and say why, if one is not well")] = False,
+    as_json: Json = False,
+) -> None:
+    """What each stream does, who holds its lease, how far it is, and why it stopped where it did."""
+    from headwater.streaming import supervision
+    from headwater.streaming.supervising import assert_well
+
     found = supervision.statuses(datasets or ())
-    facts = [{"state": s.state, "alive": s.alive, **_rest(s.heartbeat)} for s in found]
-    say(as_json, facts, lambda: console().print(_status_table(found)))
+    _say_statuses(found, as_json)
+    if check:
+        assert_well(found)
+
+
+@app.command()
+def supervise(as_json: Json = False) -> None:
+    """One look at all streams, as the DAG `streams` does it: start what is missing, restart what hangs."""
+    from headwater.streaming.supervising import supervise as look
+
+    looks = look()
+    text = [f"{one.dataset}: {one.found}{f' → {one.did}' if one.did else ''} {one.note or one.reason}" for one in looks]
+    say(as_json, {"streams": [one.facts() for one in looks]}, "\n".join(text) or "no stream is declared")
+
+
+def _say_statuses(found: Sequence[StreamStatus], as_json: bool) -> None:
+    say(as_json, [one.facts() for one in found], lambda: console().print(_status_table(found)))
 
 
 def _status_table(found: Sequence[StreamStatus]) -> Table:
-    rows = table("stream", "state", "lag", "rows", "last progress", "live", "reason")
+    rows = table("stream", "state", "lag", "rows", "last progress", "live", "holder", "restarts", "reason")
     for one in found:
         beat = one.heartbeat
         live = beat.get("live", {})
@@ -72,13 +111,11 @@ def _status_table(found: Sequence[StreamStatus]) -> Table:
             f"{beat.get('rows', 0):,}",
             beat.get("last_progress_at", ""),
             str(live.get("state", "")),
-            escape(str(beat.get("reason", ""))),
+            one.row.holder if one.row.held else "",
+            str(one.row.restarts or ""),
+            escape(one.row.given_up or one.row.reason),
         )
     return rows
-
-
-def _rest(heartbeat: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in heartbeat.items() if key != "state"}
 
 
 @app.command()

@@ -1,8 +1,7 @@
-"""What a running stream tells the world: one small JSON file per dataset, for the supervisor and `stream status`."""
+"""What a running stream tells the world, for the supervisor and `stream status`: its lease's row holds it."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -12,29 +11,29 @@ from typing import Any
 import psutil
 
 from headwater.settings import Settings
+from headwater.streaming.lease_rows import read_rows
+
+ENDED = ("failed", "stopped", "finished", "fenced")
+"""States from which nothing more comes."""
 
 
 def streams_dir(settings: Settings) -> Path:
-    """Folder of the streams' heartbeats and checkpoints."""
+    """Folder of the streams' checkpoints, and of requests to the application of this home."""
     return settings.home / "streams"
 
 
-def heartbeat_file(settings: Settings, dataset: str) -> Path:
-    """The dataset's heartbeat."""
-    return streams_dir(settings) / f"{dataset}.json"
-
-
 def retry_file(settings: Settings, dataset: str) -> Path:
-    """Where it is, the application is asked to try a stream that has failed once more (SIGHUP has it look)."""
+    """Where it is, the application is asked to try a stream that has ended once more (SIGHUP has it look)."""
     return streams_dir(settings) / f"{dataset}.retry"
 
 
 @dataclass
 class Heartbeat:
-    """State of one stream. `state`: starting, running, waiting (registry), retrying, failed, stopped, finished.
+    """What one stream does.
 
-    `lag` is what the broker has beyond `offsets`, per partition; `lag_reason` says why it may be old. Times are
-    ISO 8601 in UTC.
+    `state`: starting, running, waiting (registry), retrying, draining, failed, stopped, finished, fenced. `lag` is what
+    the broker has beyond `offsets`, per partition; `lag_reason` says why it may be old. `stalled_since`: there is lag,
+    and no progress since then. Times are ISO 8601 in UTC.
     """
 
     dataset: str
@@ -42,9 +41,11 @@ class Heartbeat:
     reason: str = ""
     pid: int = field(default_factory=os.getpid)
     create_time: float = field(default_factory=lambda: psutil.Process().create_time())
+    application_id: str = ""
     started_at: str = field(default_factory=lambda: now())
     heartbeat_at: str = ""
     last_progress_at: str = ""
+    stalled_since: str = ""
     attempts: int = 0
     rows: int = 0
     snapshot_id: int | None = None
@@ -54,24 +55,27 @@ class Heartbeat:
     lag: dict[int, int] = field(default_factory=dict)
     lag_reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict, repr=False)
 
-    def write(self, settings: Settings) -> None:
-        """Replace the file, whole."""
-        self.heartbeat_at = now()
-        target = heartbeat_file(settings, self.dataset)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
-        new.replace(target)
+    def behind(self, ends: dict[int, int]) -> None:
+        """Note what the broker has now, and whether the stream gets on with it."""
+        self.lag = {partition: end - self.offsets.get(partition, 0) for partition, end in ends.items()}
+        self.lag_reason = ""
+        if not any(self.lag.values()):
+            self.stalled_since = ""
+        elif self.offsets != self.seen or not self.stalled_since:
+            self.stalled_since = now()
+        self.seen = dict(self.offsets)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it but what is for itself."""
+        return {name: value for name, value in asdict(self).items() if name != "seen"}
 
 
 def read_heartbeat(settings: Settings, dataset: str) -> dict[str, Any] | None:
-    """The last heartbeat; None where the stream has never run here."""
-    try:
-        found: dict[str, Any] = json.loads(heartbeat_file(settings, dataset).read_text())
-    except FileNotFoundError:
-        return None
-    return found
+    """The last heartbeat; None where the stream has never run. Raises `LeaseUnreachable`."""
+    row = read_rows(settings, [dataset])[dataset]
+    return {**row.report, "state": row.state, "reason": row.reason} if row.report else None
 
 
 def now() -> str:

@@ -30,14 +30,17 @@ from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import ancestry, operation_of, properties_of
 from headwater.settings import get_settings
+from headwater.streaming import crash
 from headwater.streaming.ledger import nearest_account
 from headwater.streaming.live_rows import LiveRows
 from headwater.streaming.live_tables import (
     LivePosition,
+    PositionTaken,
     ensure_tables,
     live_uuid,
     make_views,
     read_position,
+    valid_token,
     write_position,
 )
 from headwater.streaming.live_views import LiveView, views_of
@@ -55,12 +58,18 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 class LiveFollower:
-    """Takes one stream's bronze into its live table. `state` is for the heartbeat."""
+    """Takes one stream's bronze into its live table.
 
-    def __init__(self, dataset: Dataset) -> None:
+    `state` is for the heartbeat, `passes` counts how often it has caught up. Positions are recorded for the writer with
+    `token`; 0 is a follower by hand, which takes the one that is valid when it begins.
+    """
+
+    def __init__(self, dataset: Dataset, token: int = 0) -> None:
         if dataset.live is None:
             raise TerminalError("the contract declares no live table", where=str(dataset.path))
         self.dataset = dataset
+        self.token = token
+        self.passes = 0
         self.state: dict[str, Any] = {"state": "starting"}
         self.wake = threading.Event()
         self._rows = LiveRows(dataset)
@@ -68,18 +77,27 @@ class LiveFollower:
         self._position: LivePosition | None = None
         self._views: tuple[LiveView, ...] = ()
         self._uuid = ""
+        self._claimed = 0
 
     @property
     def _table(self) -> str:
         return f"live.{self.dataset.name}"
 
     def follow(self, stopping: threading.Event) -> None:
-        """Catch up whenever bronze has something new, until asked to stop; what fails is tried again, ever slower."""
+        """Catch up whenever bronze has something new, until asked to stop; what fails is tried again, ever slower.
+
+        It ends by itself where another writer's follower has taken over.
+        """
         pause = FIRST_PAUSE_SECONDS
         while not stopping.is_set():
             self.wake.clear()
             try:
                 self.catch_up()
+            except PositionTaken as error:
+                log.error("%s: %s", self._table, error)
+                self.state |= {"state": "fenced", "reason": str(error)}
+                self._close()
+                return
             except Exception as error:
                 log.warning("%s: %s", self._table, error, exc_info=not isinstance(error, HeadwaterError))
                 self.state |= {"state": "retrying", "reason": f"{type(error).__name__}: {error}"[:500]}
@@ -112,6 +130,7 @@ class LiveFollower:
                 return 0  # the stream has never run
             inserted = sum(self._take(client, table, *step) for step in self._steps(table))
         self.state = {"state": "following", "snapshot_id": self._position and self._position.snapshot_id}
+        self.passes += 1
         return inserted
 
     def _connected(self) -> Client:
@@ -120,8 +139,11 @@ class LiveFollower:
             ensure_tables(client, self.dataset)
             self._views = views_of(self.dataset, get_settings().live_views_dir)
             self._uuid = live_uuid(client, self.dataset.name)
+            self._claimed = self.token or valid_token(client, self.dataset.name)
             self._position = read_position(client, self.dataset.name)
             self._client = client
+            if self._position is not None:
+                self._record(client, self._position)  # from now on, one of an earlier writer is refused
         return self._client
 
     def _close(self) -> None:
@@ -207,9 +229,13 @@ class LiveFollower:
         """Insert one batch under a token that is the same whenever it is sent again; rows sent."""
         rows = self._rows.accepted(batch)
         if rows.num_rows:
+            crash.inserting(client, self._table, rows, token)
             client.insert_arrow(self._table, rows, settings={"insert_deduplication_token": token})
+            crash.reached("after-insert")
         return int(rows.num_rows)
 
     def _record(self, client: Client, position: LivePosition) -> None:
         self._position = position
-        write_position(client, self.dataset.name, position, self._uuid)
+        crash.reached("before-position")
+        write_position(client, self.dataset.name, position, self._uuid, self._claimed)
+        crash.reached("after-position")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headwater.contracts.clickhouse import create_table_sql
 from headwater.contracts.model import Dataset
+from headwater.errors import TerminalError
 from headwater.streaming.live_views import LiveView
 from headwater.warehouse.ddl import table_uuid
 
@@ -24,12 +24,23 @@ CREATE TABLE IF NOT EXISTS platform.live_positions
     topic_id    String COMMENT 'Topic the offsets belong to',
     offsets     String COMMENT 'JSON: next offset per partition after that snapshot',
     updated_at  DateTime64(6, 'UTC'),
-    table_uuid  String COMMENT 'The live table it speaks of: one that was made anew has no position'
+    table_uuid  String COMMENT 'The live table it speaks of: one that was made anew has no position',
+    token       UInt64 COMMENT 'The writer of the stream that recorded it; one with a lower token is refused'
 )
 ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY dataset
 COMMENT 'How far each live table has followed bronze'
 """
+RECORD = """
+INSERT INTO platform.live_positions (dataset, snapshot_id, topic_id, offsets, updated_at, table_uuid, token)
+SELECT {dataset:String}, {snapshot:Int64}, {topic:String}, {offsets:String}, now64(6, 'UTC'), {table:String},
+       {token:UInt64}
+WHERE {token:UInt64} >= (SELECT max(token) FROM platform.live_positions WHERE dataset = {dataset:String})
+"""
+
+
+class PositionTaken(TerminalError):
+    """Another writer's follower has recorded a position: this one may not record any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,8 @@ def ensure_tables(client: Client, dataset: Dataset) -> None:
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
     client.command(create_table_sql(dataset, dataset.live))
     client.command(POSITIONS)
-    client.command("ALTER TABLE platform.live_positions ADD COLUMN IF NOT EXISTS table_uuid String")
+    for column in ("table_uuid String", "token UInt64"):
+        client.command(f"ALTER TABLE platform.live_positions ADD COLUMN IF NOT EXISTS {column}")
 
 
 def make_views(client: Client, views: Sequence[LiveView]) -> tuple[LiveView, ...]:
@@ -79,14 +91,24 @@ def read_position(client: Client, dataset: str) -> LivePosition | None:
     return LivePosition(int(snapshot_id), topic_id, {int(p): int(n) for p, n in json.loads(offsets).items()})
 
 
-def write_position(client: Client, dataset: str, position: LivePosition, table: str) -> None:
-    """Record a position in the live table with the id `table`; the newest counts."""
-    row = {
-        "dataset": dataset,
-        "snapshot_id": position.snapshot_id,
-        "topic_id": position.topic_id,
-        "offsets": json.dumps(position.offsets),
-        "updated_at": datetime.now(UTC),
-        "table_uuid": table,
-    }
-    client.insert("platform.live_positions", [list(row.values())], column_names=list(row))
+def valid_token(client: Client, dataset: str) -> int:
+    """The highest token under which a position of the stream was recorded; 0 where none was."""
+    asked = "SELECT max(token) FROM platform.live_positions WHERE dataset = {dataset:String}"
+    return int(client.query(asked, parameters={"dataset": dataset}).result_rows[0][0])
+
+
+def write_position(client: Client, dataset: str, position: LivePosition, table: str, token: int) -> None:
+    """Record a position in the live table with the id `table`, for the writer with `token`; the newest counts.
+
+    One statement compares and records, by ClickHouse's own clock: a writer that was stopped just before it and resumes
+    cannot take the position back. Raises `PositionTaken` where a writer with a higher token has recorded one.
+    """
+    row = {"dataset": dataset, "table": table, "token": token, "snapshot": position.snapshot_id}
+    row |= {"topic": position.topic_id, "offsets": json.dumps(position.offsets)}
+    client.command(RECORD, parameters=row)
+    if (valid := valid_token(client, dataset)) > token:
+        raise PositionTaken(
+            f"fenced out: writer {token} was followed by writer {valid}",
+            where=f"live.{dataset}",
+            remedy="nothing to do: the other one goes on from the recorded position",
+        )

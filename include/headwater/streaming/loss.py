@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwater.contracts.model import Dataset
+from headwater.errors import TerminalError
 from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.accounting import streams
 from headwater.streaming.broker import Broker
 from headwater.streaming.gaps import commit_account
+from headwater.streaming.lease_rows import read_rows
 from headwater.streaming.ledger import nearest_account, to_json
 from headwater.streaming.positions import accepted, gone_offsets
 
@@ -23,8 +25,16 @@ def accept(name: str, confirm: Callable[[str], bool]) -> str:
 
 
 def accept_for(dataset: Dataset, confirm: Callable[[str], bool]) -> str:
-    """The same for a dataset at hand."""
-    topic = Broker(get_settings()).topic(dataset.topic)
+    """The same for a dataset at hand. Raises `TerminalError` where the stream is being read."""
+    settings = get_settings()
+    row = read_rows(settings, [dataset.name])[dataset.name]
+    if row.alive:
+        raise TerminalError(
+            f"the stream is being read by {row.holder}, so nothing it needs is gone",
+            where=dataset.name,
+            remedy=f"`headwater stream stop {dataset.name}` first, if it is to begin elsewhere",
+        )
+    topic = Broker(settings).topic(dataset.topic)
     table = get_catalog().load_table(f"bronze.{dataset.name}")
     recorded = nearest_account(table)
     if recorded is None:

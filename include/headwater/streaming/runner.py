@@ -2,20 +2,18 @@
 
 A query that fails is started anew in the same process, after a pause that doubles; every start discards Spark's
 checkpoint and asks the table where to begin, so that it does not matter where the last one ended. What cannot pass by
-itself (`TerminalError`) ends the stream with its reason in the heartbeat.
+itself (`TerminalError`) ends the stream with its reason in the heartbeat. So does another process that has taken the
+stream's lease; that one then tells the world, and this one is silent.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
 from pyspark.errors.exceptions.base import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,15 +22,18 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
-from headwater.lake.catalog import get_catalog
+from headwater.lake.catalog import catalog_as
+from headwater.lake.sessions import session_as
 from headwater.settings import Settings
-from headwater.streaming import gaps
-from headwater.streaming.broker import Broker, spark_kafka_options
-from headwater.streaming.fence import WriterLock
-from headwater.streaming.heartbeat import Heartbeat, now, retry_file, streams_dir
+from headwater.streaming import crash, gaps
+from headwater.streaming.broker import Broker
+from headwater.streaming.following import Following
+from headwater.streaming.heartbeat import ENDED, Heartbeat, now, retry_file
+from headwater.streaming.lease import FencedOut, Lease, is_fenced
+from headwater.streaming.lease_rows import LeaseUnreachable, Wanted
 from headwater.streaming.ledger import Account, nearest_account, to_json
-from headwater.streaming.live import LiveFollower
 from headwater.streaming.positions import starting_account
+from headwater.streaming.query import fresh_checkpoint, open_query
 from headwater.streaming.sink import BronzeSink, Progress, StreamStopped
 from headwater.streaming.writers import SubjectSchemas
 
@@ -47,44 +48,45 @@ UNFORESEEN_FAILURES = 10
 FAILURES_ONCE = 5
 """So many failures of any kind end a run that reads what is there (`once`)."""
 HEARTBEAT_SECONDS = 2.0
-FOLLOWER_SECONDS = 15.0
-"""How long the end of a stream waits for the live follower to end its insert; it loses nothing if it is cut off."""
 
 
 class StreamRunner:
-    """One stream: its query, and what becomes of it when it fails."""
+    """One stream: its lease, its query, and what becomes of it when it fails."""
 
     def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset, *, once: bool):
         self.dataset = dataset
-        self.heartbeat = Heartbeat(dataset.name)
+        self.heartbeat = Heartbeat(dataset.name, application_id=str(spark.sparkContext.applicationId))
         self.error: HeadwaterError | None = None
         self._spark, self._settings, self._once = spark, settings, once
         self._broker = Broker(settings)
         self._schemas = SubjectSchemas(RegistryClient(settings), dataset.subject)
-        self._lock = WriterLock(spark, settings, dataset.name)
+        self._lease = Lease(settings, dataset.name)
+        self._catalog: SqlCatalog | None = None
         self._stopping = threading.Event()
         self._query: StreamingQuery | None = None
         self._sink: BronzeSink | None = None
         self._failure: BaseException | None = None
-        self._follower = LiveFollower(dataset) if dataset.live is not None and not once else None
-        self._following: threading.Thread | None = None
+        self._following = Following(dataset, wanted=not once)
         self._failures = self._unforeseen = 0
-        self._next_start = 0.0
-        self._next_beat = 0.0
+        self._next_start = self._next_beat = self._drained_by = 0.0
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come of this stream."""
-        return self.heartbeat.state in ("failed", "stopped", "finished")
+        return self.heartbeat.state in ENDED
 
     def tend(self) -> None:
         """Start what is due, look at what runs, write the heartbeat. To be called every now and then."""
-        if self._query is None:
-            if not self.ended and time.monotonic() >= self._next_start:
+        if self.ended:
+            return
+        if self._lease.wanted is not Wanted.RUNNING and not self._once:
+            self._wind_up()
+        elif self._query is None:
+            if time.monotonic() >= self._next_start:
                 self._attempt()
         elif not self._query.isActive:
             self._after(self._query)
-        if time.monotonic() >= self._next_beat:
+        if not self.ended and time.monotonic() >= self._next_beat:
             self.beat()
 
     def _attempt(self) -> None:
@@ -94,12 +96,14 @@ class StreamRunner:
             self._failed(error)
 
     def _start(self) -> None:
-        self._lock.acquire()
+        self._lease.acquire()
+        if self._lease.wanted is not Wanted.RUNNING and not self._once:
+            return
         topic = self._broker.topic(self.dataset.topic)
-        catalog = get_catalog()
+        catalog = self._own_catalog()
         apply_table(catalog, self.dataset, f"bronze.{self.dataset.name}")
         account = starting_account(self.dataset.name, self._recorded(catalog), topic)
-        checkpoint = _fresh_checkpoint(self._settings, self.dataset.name)
+        checkpoint = fresh_checkpoint(self._settings, self.dataset.name)
         self._failure = None
         self._sink = BronzeSink(
             self.dataset,
@@ -108,50 +112,36 @@ class StreamRunner:
             self._schemas,
             checkpoint=checkpoint,
             account=account,
-            fence=self._lock.check,
+            fence=self._lease.check,
+            committing=lambda: crash.committing(self._settings, self.dataset.name, self._lease.connection_name),
             stopping=self._stopping,
             report=self._report,
             committed=self._committed,
         )
         self.heartbeat.offsets = dict(account.offsets)
-        self._query = self._open(account, checkpoint)
+        # Its commits go over connections that bear the lease's token: the catalog refuses them once that is an old one.
+        session = session_as(self._spark, self._lease.connection_name)
+        self._query = open_query(
+            session, self._settings, self.dataset, account.offsets, checkpoint, self._write, once=self._once
+        )
         self._report("running", "")
-        self._follow()
+        self._following.start(self._lease.token)
         log.info("%s: reading %s from %s", self.dataset.name, self.dataset.topic, to_json(account.offsets))
 
-    def _follow(self) -> None:
-        """Start the live follower, once; it looks after itself."""
-        if self._follower is not None and self._following is None:
-            self._following = threading.Thread(
-                target=self._follower.follow, args=(self._stopping,), name=f"live-{self.dataset.name}", daemon=True
-            )
-            self._following.start()
+    def _own_catalog(self) -> SqlCatalog:
+        """The catalog for what is committed from Python, by connections with the lease's token in their name."""
+        former, self._catalog = self._catalog, catalog_as(self._lease.connection_name)
+        if former is not None:
+            former.engine.dispose()
+        return self._catalog
 
-    def _recorded(self, catalog: Catalog) -> Account | None:
+    def _recorded(self, catalog: SqlCatalog) -> Account | None:
         """What the table says, with the offsets of its last batch settled if the process died before that."""
         table = catalog.load_table(f"bronze.{self.dataset.name}")
         recorded = nearest_account(table)
         if recorded is not None and recorded.unproven:
             return gaps.settled(table, recorded, self._broker, self.dataset.topic)
         return recorded
-
-    def _open(self, account: Account, checkpoint: Path) -> StreamingQuery:
-        topic, settings = self.dataset.topic, self._settings
-        options = spark_kafka_options(settings) | {
-            "subscribe": topic,
-            "startingOffsets": f'{{"{topic}":{to_json(account.offsets)}}}',
-            "failOnDataLoss": "true",
-            "maxOffsetsPerTrigger": str(settings.stream_max_offsets_per_trigger),
-            # Fewer, larger answers from the broker.
-            "kafka.max.poll.records": "10000",
-            "kafka.max.partition.fetch.bytes": str(4 * 1024 * 1024),
-        }
-        records = self._spark.readStream.format("kafka").options(**options).load()
-        writer = records.writeStream.foreachBatch(self._write).queryName(self.dataset.name)
-        writer = writer.option("checkpointLocation", f"file://{checkpoint}")
-        if self._once:
-            return writer.trigger(availableNow=True).start()
-        return writer.trigger(processingTime=settings.stream_trigger_interval).start()
 
     def _write(self, batch: DataFrame, batch_id: int) -> None:
         assert self._sink is not None  # noqa: S101  (set before the query starts)
@@ -169,8 +159,7 @@ class StreamRunner:
         beat.last_progress_at = now()
         self._failures = self._unforeseen = 0
         self._report("running", "")
-        if self._follower is not None:
-            self._follower.wake.set()
+        self._following.wake()
 
     def _after(self, query: StreamingQuery) -> None:
         """The query has ended: all read (`once`), or it failed."""
@@ -185,6 +174,9 @@ class StreamRunner:
         """Decide whether to try again."""
         if isinstance(error, StreamStopped):
             self._end("stopped", "")
+            return
+        if isinstance(error, FencedOut) or is_fenced(self._lease):
+            self._fenced(error)
             return
         known = _foreseen(error)
         self._failures += 1
@@ -203,62 +195,84 @@ class StreamRunner:
         self.heartbeat.attempts += 1
         self._report("retrying", reason)
 
+    def _fenced(self, error: BaseException) -> None:
+        """Another has taken over: end at once, in silence. What is under way is refused where it would commit."""
+        self._stopping.set()
+        self.error = error if isinstance(error, FencedOut) else self._lease.fenced_out()
+        log.error("%s", self.error)
+        query, self._query = self._query, None
+        if query is not None:
+            query.stop()
+        self._following.stop()
+        self._report("fenced", str(self.error))
+        self._lease.leave()
+
     def revive(self) -> None:
-        """Try a stream that has failed once more, if asked to: somebody may have mended what it failed on."""
+        """Try a stream that has ended once more, if asked to: somebody may have mended what it failed on."""
         asked = retry_file(self._settings, self.dataset.name)
-        if asked.exists() and self.heartbeat.state == "failed":
+        if asked.exists() and self.ended:
             self.error = None
             self._failures = self._unforeseen = 0
+            self._next_start = self._drained_by = 0.0
+            self._stopping = threading.Event()
+            self._lease = Lease(self._settings, self.dataset.name)
             self.heartbeat.started_at = now()
             self._report("starting", "")
-            self.beat()
         asked.unlink(missing_ok=True)
 
-    def stop(self) -> None:
+    def _wind_up(self) -> None:
+        """People want it stopped, or drained: then the live table is to have all that bronze has."""
+        if self._lease.wanted is Wanted.STOPPED:
+            self.stop()
+        elif not self._drained_by:
+            self._halt()
+            self._following.expect()
+            self._drained_by = time.monotonic() + self._settings.stream_drain_seconds
+            self._report("draining", "")
+        elif self._following.caught_up():
+            self.stop()
+        elif time.monotonic() > self._drained_by:
+            why = self._following.state.get("reason") or "it takes too long"
+            self.stop(f"drained, but the live table is behind bronze: {why}")
+
+    def stop(self, reason: str = "") -> None:
         """Let the batch that is being written end, then end the query."""
         self._stopping.set()
+        self._halt()
+        self._following.stop()
+        if not self.ended:
+            self._end("stopped", reason)
+
+    def _halt(self) -> None:
         query, sink = self._query, self._sink
         if query is not None and sink is not None:
             with sink.turn:
                 query.stop()
             self._query = None
-        if self._following is not None and self._follower is not None:
-            self._follower.wake.set()
-            self._following.join(FOLLOWER_SECONDS)
-        if not self.ended:
-            self._end("stopped", "")
 
     def _end(self, state: str, reason: str) -> None:
+        self._following.stop()
         self._report(state, reason)
-        self._lock.release()
-        self.beat()
+        self.beat(held=False)
 
     def _report(self, state: str, reason: str) -> None:
         self.heartbeat.state, self.heartbeat.reason = state, reason
 
-    def beat(self) -> None:
-        """Write the heartbeat, with the lag as the broker has it now."""
+    def beat(self, *, held: bool = True) -> None:
+        """Write the heartbeat, with the lag as the broker has it now; with `held=False` give the lease back."""
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         beat = self.heartbeat
-        if self._follower is not None:
-            beat.live = dict(self._follower.state)
+        beat.live, beat.heartbeat_at = self._following.state, now()
         try:
-            ends = self._broker.ends(self.dataset.topic)
-            beat.lag = {partition: end - beat.offsets.get(partition, 0) for partition, end in ends.items()}
+            beat.behind(self._broker.ends(self.dataset.topic))
         except HeadwaterError as error:
             beat.lag_reason = str(error)
-        else:
-            beat.lag_reason = ""
-        beat.write(self._settings)
-
-
-def _fresh_checkpoint(settings: Settings, dataset: str) -> Path:
-    """An empty folder; those of earlier starts are removed. It lies on the driver's own disk."""
-    parent = streams_dir(settings) / "checkpoints" / dataset
-    shutil.rmtree(parent, ignore_errors=True)
-    checkpoint = parent / uuid.uuid4().hex
-    checkpoint.mkdir(parents=True)
-    return checkpoint
+        try:
+            self._lease.beat(beat.state, beat.reason, beat.facts(), held=held)
+        except FencedOut as error:
+            self._fenced(error)
+        except LeaseUnreachable as error:
+            log.warning("%s: the heartbeat could not be written: %s", self.dataset.name, error)
 
 
 def _foreseen(error: BaseException) -> HeadwaterError | None:

@@ -1,5 +1,5 @@
-"""The Spark session of the streaming application: always its own JVM, never Spark Connect, which has no foreachBatch
-that could reach the JVM's lock.
+"""The Spark session of the streaming application: always its own driver, never Spark Connect, whose catalog's
+connections belong to the server and would outlive the stream's process.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from pyspark.sql import SparkSession
 
 from headwater.lake.sessions import get_spark
 from headwater.settings import Settings
+from headwater.streaming.launching import APPLICATION
 
 
 def stream_session(settings: Settings) -> SparkSession:
     """A classic session on the lake."""
-    return get_spark("headwater-stream", classic=True)
+    return get_spark(APPLICATION, classic=True)

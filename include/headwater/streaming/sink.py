@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import Dataset
 from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
-from headwater.streaming import gaps
+from headwater.streaming import crash, gaps
 from headwater.streaming.broker import Broker
 from headwater.streaming.decode import bronze_rows
 from headwater.streaming.ledger import Account, nearest_account
@@ -50,7 +51,8 @@ class Progress:
 class BronzeSink:
     """Writes micro-batches of one dataset; called by Spark's `foreachBatch`, one batch at a time.
 
-    `fence` raises where this process may no longer write; `stopping` asks a batch that waits to give up.
+    `fence` raises where this process may no longer write (the catalog would refuse the commit, but late); `committing`
+    is around the commit, for tests; `stopping` asks a batch that waits to give up.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class BronzeSink:
         checkpoint: Path,
         account: Account,
         fence: Callable[[], None],
+        committing: Callable[[], AbstractContextManager[None]] = nullcontext,
         stopping: threading.Event,
         report: Callable[[str, str], None] = lambda state, reason: None,
         committed: Callable[[Progress], None] = lambda progress: None,
@@ -72,7 +75,7 @@ class BronzeSink:
         self.turn = threading.Lock()
         self._catalog, self._broker, self._schemas = catalog, broker, schemas
         self._checkpoint, self._fence, self._stopping = checkpoint, fence, stopping
-        self._report, self._committed = report, committed
+        self._committing, self._report, self._committed = committing, report, committed
         self._writers: Writers | None = None
         self._types: dict[str, str] = {}
 
@@ -112,7 +115,10 @@ class BronzeSink:
         writer = rows.coalesce(files).writeTo(f"{CATALOG}.{self.table_name}")
         for key, value in account.properties().items():
             writer = writer.option(f"snapshot-property.{key}", value)
-        writer.append()
+        crash.decoded(rows)
+        with self._committing():
+            writer.append()
+        crash.reached("after-bronze-commit")
 
     def _proven(self, account: Account) -> Account:
         """The account as the table now has it, with offsets that hold no record told apart from missing rows."""

@@ -1,113 +1,122 @@
-"""Starts, finds and stops the streaming application, one process for all streams.
+"""Starts, stops, drains and shows the streams, for people; `supervising` does it for the DAG.
 
-It runs detached, in a session of its own; its pid file holds pid and create time, so that a reused pid is never taken
-for it. Two copies started by mistake do no harm: the second does not get the writer lock.
+All streams of a home run in one application, submitted and ended by `launching`. What people want of a stream stands
+in its lease's row, so that it holds for whoever runs it, also on another host, and for the supervisor.
 """
 
 from __future__ import annotations
 
 import fcntl
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from datetime import datetime
 from typing import Any
-
-import psutil
 
 from headwater.embedded import processes
 from headwater.embedded.errors import StartFailed
-from headwater.embedded.service import ProcessSpec
 from headwater.errors import TerminalError
 from headwater.settings import Settings, get_settings
-from headwater.streaming.accounting import streams
-from headwater.streaming.heartbeat import read_heartbeat, retry_file
+from headwater.streaming.declared import streams
+from headwater.streaming.health import LIVING, judge
+from headwater.streaming.heartbeat import ENDED, retry_file
+from headwater.streaming.launching import PROCESS, Application, launcher
+from headwater.streaming.lease_rows import LeaseRow, Wanted, read_rows, want
 
-PROCESS = "stream"
-LIVING = ("running", "waiting", "retrying")
+WAIT_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream as its heartbeat tells; `alive`: the process that wrote it still runs."""
+    """One stream by its lease; `alive`: somebody holds it and has renewed it."""
 
-    dataset: str
-    alive: bool
-    heartbeat: dict[str, Any]
+    row: LeaseRow
+
+    @property
+    def dataset(self) -> str:
+        """Its name."""
+        return self.row.dataset
+
+    @property
+    def alive(self) -> bool:
+        """Whether its holder lives, as far as anybody can say."""
+        return self.row.alive
+
+    @property
+    def heartbeat(self) -> dict[str, Any]:
+        """What it last told; empty where it never ran."""
+        row = self.row
+        return {**row.report, "state": row.state, "reason": row.reason} if row.report else {}
 
     @property
     def state(self) -> str:
         """The state it last told, or `dead` where its process is gone without having said goodbye."""
-        told = str(self.heartbeat.get("state", "never started"))
-        return "dead" if told in (*LIVING, "starting") and not self.alive else told
+        told = self.row.state or "never started"
+        return "dead" if told not in (*ENDED, "never started") and not self.alive else told
+
+    def facts(self) -> dict[str, Any]:
+        """All that is known, for `--json`: what it told, its lease, how fresh it is, what is wanted, and the verdict.
+
+        Ages are in seconds, by Postgres's clock and the holder's; None for what never was.
+        """
+        row, verdict = self.row, judge(self.row, get_settings())
+        progress = row.report.get("last_progress_at")
+        ages = {
+            "heartbeat_age": round(row.age(row.beat_at).total_seconds(), 1) if row.beat_at else None,
+            "progress_age": round(row.age(datetime.fromisoformat(progress)).total_seconds(), 1) if progress else None,
+            "lag_total": sum(row.report.get("lag", {}).values()),
+        }
+        lease = {"token": row.token, "holder": row.holder, "held": row.held, "expires_at": row.expires_at}
+        restarts = {"restarts": row.restarts, "restart_due": row.restart_due, "given_up": row.given_up}
+        told = {**self.heartbeat, "state": self.state, "alive": self.alive}
+        judged = {"condition": verdict.condition, "sick": verdict.sick, "why": verdict.reason}
+        return {"dataset": row.dataset, **told, **ages, "lease": lease, "wanted": row.wanted, **restarts, **judged}
 
 
-def process_spec(settings: Settings, names: Sequence[str] = ()) -> ProcessSpec:
-    """The application's process; of these streams, or of all."""
-    arguments = [argument for name in names for argument in ("--dataset", name)]
-    return ProcessSpec(
-        name=PROCESS,
-        command=(sys.executable, str(settings.project_dir / "spark_jobs" / "ingest_stream.py"), *arguments),
-        healthy=lambda: set(running_streams()) >= {dataset.name for dataset in streams(names)},
-        directory=settings.project_dir,
-        grace_seconds=60.0,
-    )
-
-
-def start(names: Sequence[str] = (), *, leave_failed: bool = False, wait_seconds: float = 180.0) -> bool:
-    """See that these streams (default: all) are read, and wait until they are; whether a process was started for it.
+def start(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> bool:
+    """See that these streams (default: all) are read, and wait until they are; whether an application was started.
 
     An application that runs without one of them is ended after its batch and started again with all of its own and
-    these. A stream that has failed is tried once more; `leave_failed` leaves it alone and says why, after the others
-    were seen to. Raises `StartFailed` with the end of the log, `TerminalError` where a stream has failed.
+    these. A stream that has failed, that was stopped, or that the supervisor has given up, is tried once more.
+    Raises `StartFailed` with the end of the log, `TerminalError` where a stream has failed.
     """
     settings = get_settings()
     wanted = [dataset.name for dataset in streams(names)]
-    with _one_at_a_time(settings):
-        failed = [name for name in wanted if leave_failed and _status(settings, name).state == "failed"]
-        started = _see_to(settings, [name for name in wanted if name not in failed], wait_seconds)
-    for name in failed:
-        raise _refusal(_status(settings, name))
-    return started
+    with one_at_a_time(settings):
+        want(settings, wanted, Wanted.RUNNING)
+        return see_to(settings, wanted, wait_seconds)
 
 
-def _see_to(settings: Settings, wanted: Sequence[str], wait_seconds: float) -> bool:
-    """Have these streams read by one application; whether it was started now."""
-    running = processes.find(settings, PROCESS)
-    carried = _carried(running)
-    if running is not None and set(wanted) <= set(carried):
-        _revive(settings, running, wanted)
-        _await_streams(settings, running, wanted, wait_seconds)
+def see_to(settings: Settings, wanted: Sequence[str], wait_seconds: float) -> bool:
+    """Have these streams read by one application; whether it was started now. What another host reads is left to it."""
+    where, rows = launcher(settings), read_rows(settings, [dataset.name for dataset in streams()])
+    wanted = [name for name in wanted if not (rows[name].alive and not rows[name].here)]
+    application = where.poll(rows.values())
+    if application is not None and set(wanted) <= set(application.streams):
+        _revive(settings, application, [rows[name] for name in wanted])
+        _await_streams(settings, application, wanted, wait_seconds)
         return False
     if not wanted:
         return False
-    spec = process_spec(settings, _together(settings, wanted, carried))
-    processes.stop(settings, spec)
-    _await_streams(settings, processes.start(settings, spec), wanted, wait_seconds)
+    carried = () if application is None else application.streams
+    _await_streams(settings, where.submit(together(rows, wanted, carried)), wanted, wait_seconds)
     return True
 
 
-def _carried(running: processes.Running | None) -> list[str]:
-    """The streams this application was started with: its command names each."""
-    if running is None:
-        return []
-    with suppress(psutil.Error):
-        command = running.process.cmdline()
-        return [name for flag, name in pairwise(command) if flag == "--dataset"]
-    return []
+def together(rows: Mapping[str, LeaseRow], wanted: Sequence[str], carried: Sequence[str]) -> list[str]:
+    """The wanted, and what else is being read; without what has ended and what has no contract any more."""
+    others = {*carried} & {*rows} - {*wanted}
+    return [*wanted, *sorted(name for name in others if _to_be_read(rows[name]))]
 
 
-def _together(settings: Settings, wanted: Sequence[str], carried: Sequence[str]) -> list[str]:
-    """The wanted, and what else is being read; without what has failed and what has no contract any more."""
-    others = {dataset.name for dataset in streams()} & set(carried) - set(wanted)
-    return [*wanted, *sorted(name for name in others if _status(settings, name).state != "failed")]
+def _to_be_read(row: LeaseRow) -> bool:
+    return row.wanted == Wanted.RUNNING and not row.given_up and row.state not in ENDED
 
 
 @contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
+def one_at_a_time(settings: Settings) -> Iterator[None]:
     """The DAG and a person may ask at the same moment; the second then finds what the first has started."""
     lock = processes.run_dir(settings) / f"{PROCESS}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -116,39 +125,39 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _revive(settings: Settings, running: processes.Running, names: Sequence[str]) -> None:
-    """Have the application try again what has failed in it, and wait until it has begun to."""
-    failed = [status for status in _told_by(settings, running, names) if status.state == "failed"]
-    if not failed:
+def _revive(settings: Settings, application: Application, rows: Sequence[LeaseRow]) -> None:
+    """Have the application try again what has ended in it, and wait until it has begun to."""
+    ended = {row.dataset: row.token for row in rows if not row.alive and row.state in ENDED}
+    if not ended:
         return
-    for status in failed:
-        retry_file(settings, status.dataset).touch()
-    running.process.send_signal(signal.SIGHUP)
-    begun = {status.dataset: status.heartbeat.get("started_at") for status in failed}
-    deadline = time.monotonic() + 10.0
-    while time.monotonic() < deadline and processes.alive(running.process):
-        if all(_status(settings, name).heartbeat.get("started_at") != time_of for name, time_of in begun.items()):
-            return
-        time.sleep(0.1)
+    for name in ended:
+        retry_file(settings, name).parent.mkdir(parents=True, exist_ok=True)
+        retry_file(settings, name).touch()
+    application.running.process.send_signal(signal.SIGHUP)
+
+    def begun() -> bool:
+        return all(row.token != ended[name] for name, row in read_rows(settings, [*ended]).items())
+
+    _await(lambda: begun() or not application.alive, 30.0)
 
 
-def _await_streams(settings: Settings, running: processes.Running, names: Sequence[str], seconds: float) -> None:
-    """Until this very process reads them all, but those that have failed: `TerminalError`. Else `StartFailed`."""
+def _await_streams(settings: Settings, application: Application, names: Sequence[str], seconds: float) -> None:
+    """Until this very application reads them all, but those that have failed: `TerminalError`. Else `StartFailed`."""
     deadline = time.monotonic() + seconds
     while True:
-        alive = processes.alive(running.process)
-        own = _told_by(settings, running, names)
-        failed = [status for status in own if status.state == "failed"]
-        living = [status for status in own if status.state in LIVING and alive]
+        alive = application.alive
+        own = [row for row in read_rows(settings, names).values() if row.pid == application.pid]
+        failed = [row for row in own if row.state == "failed"]
+        living = [row for row in own if row.state in LIVING and alive]
         late = not alive or time.monotonic() > deadline
         if failed and (late or len(failed) + len(living) == len(names)):
-            raise _refusal(failed[0])
+            raise refusal(failed[0])
         if len(living) == len(names):
             return
         if late:
             break
         time.sleep(0.2)
-    unread = ", ".join(sorted({*names} - {status.dataset for status in living}))
+    unread = ", ".join(sorted({*names} - {row.dataset for row in living}))
     log = processes.log_file(settings, PROCESS)
     raise StartFailed(
         f"{f'{unread}: not read after {seconds:.0f} s' if alive else 'it ended'}; the end of its log:\n    "
@@ -158,25 +167,58 @@ def _await_streams(settings: Settings, running: processes.Running, names: Sequen
     )
 
 
-def _told_by(settings: Settings, running: processes.Running, names: Sequence[str]) -> list[StreamStatus]:
-    """What this very process tells of the streams; of one that it has yet to begin it tells nothing."""
-    found = [_status(settings, name) for name in names]
-    return [status for status in found if status.heartbeat.get("pid") == running.pid]
-
-
-def _refusal(status: StreamStatus) -> TerminalError:
+def refusal(row: LeaseRow) -> TerminalError:
     """What a stream said when it gave up."""
     return TerminalError(
-        str(status.heartbeat.get("reason") or "it gave up"),
-        where=f"stream {status.dataset}",
-        remedy=f"when that is mended: `headwater stream start {status.dataset}`",
+        row.reason or "it gave up",
+        where=f"stream {row.dataset}",
+        remedy=f"when that is mended: `headwater stream start {row.dataset}`",
     )
 
 
-def stop() -> bool:
-    """Ask the application to end after its batch, and see that it does; whether there was one."""
+def stop(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> bool:
+    """Let the batch of these streams (default: all) end, then end them, for good; whether any was being read.
+
+    The application ends with the last of its streams.
+    """
+    return _wind_up(names, Wanted.STOPPED, wait_seconds)
+
+
+def drain(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> bool:
+    """The same, but let the live tables catch up with bronze first."""
+    return _wind_up(names, Wanted.DRAINED, wait_seconds)
+
+
+def _wind_up(names: Sequence[str], wanted: Wanted, seconds: float) -> bool:
     settings = get_settings()
-    return processes.stop(settings, process_spec(settings))
+    chosen = [dataset.name for dataset in streams(names)]
+    with one_at_a_time(settings):
+        where = launcher(settings)
+        rows = read_rows(settings, [dataset.name for dataset in streams()])
+        application = where.poll(rows.values())
+        was_read = any(rows[name].alive for name in chosen)
+        want(settings, chosen, wanted)
+        carried = () if application is None else application.streams
+        last = all(name in chosen or not rows[name].alive for name in carried if name in rows)
+        if wanted is Wanted.STOPPED and last:
+            return where.kill() or was_read
+        _await(lambda: not any(row.alive for row in read_rows(settings, chosen).values()), seconds)
+        if last:
+            where.kill()
+    return was_read
+
+
+def restart(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> None:
+    """End the application after its batches and start it anew, with all it read and these: an upgrade loses nothing."""
+    settings = get_settings()
+    wanted = [dataset.name for dataset in streams(names)]
+    with one_at_a_time(settings):
+        want(settings, wanted, Wanted.RUNNING)
+        where, rows = launcher(settings), read_rows(settings, [dataset.name for dataset in streams()])
+        application = where.poll(rows.values())
+        carried = () if application is None else application.streams
+        names = together(rows, wanted, carried)
+        _await_streams(settings, where.submit(names), names, wait_seconds)
 
 
 def running_streams() -> list[str]:
@@ -185,15 +227,16 @@ def running_streams() -> list[str]:
 
 
 def statuses(names: Sequence[str] = ()) -> list[StreamStatus]:
-    """What is known of these streams (default: all)."""
-    settings = get_settings()
-    return [_status(settings, dataset.name) for dataset in streams(names)]
+    """What is known of these streams (default: all). Raises `LeaseUnreachable`."""
+    found = read_rows(get_settings(), [dataset.name for dataset in streams(names)])
+    return [StreamStatus(row) for row in found.values()]
 
 
-def _status(settings: Settings, dataset: str) -> StreamStatus:
-    heartbeat = read_heartbeat(settings, dataset) or {}
-    alive = False
-    with suppress(psutil.Error, KeyError):
-        process = psutil.Process(heartbeat["pid"])
-        alive = abs(process.create_time() - heartbeat["create_time"]) < 1.0 and processes.alive(process)
-    return StreamStatus(dataset, alive, heartbeat)
+def _await(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until it holds; False where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

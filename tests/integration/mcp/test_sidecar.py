@@ -123,7 +123,7 @@ def test_an_answer_from_a_live_table_names_the_snapshot_that_was_followed(url, w
             live_tables.LivePosition(SNAPSHOT, "topic", {0: 1}),
             live_tables.live_uuid(client, dataset.name),
         )
-        live_tables.write_position(client, dataset.name, position, table)
+        live_tables.write_position(client, dataset.name, position, table, 0)
     answer = ask(url, "query", sql="SELECT count() AS lines FROM live.transactions")
     followed = answer["evidence"]["tables"]["live.transactions"]
     assert (followed["snapshot_id"], followed["iceberg_table"]) == (str(SNAPSHOT), "lake.bronze.transactions")

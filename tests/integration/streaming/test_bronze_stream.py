@@ -7,7 +7,7 @@ from tests.streams import StreamCase, sale, stream_case
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import properties_of
 from headwater.settings import Settings
-from headwater.streaming import fence
+from headwater.streaming.lease import AlreadyRunning, Lease
 from headwater.streaming.ledger import Account, account_of
 
 pytestmark = pytest.mark.integration
@@ -57,18 +57,17 @@ def test_aborted_records_and_markers_are_empty_not_missing(stack: Settings, spar
     assert case.ledger(exact=True).unaccounted == 0
 
 
-def test_a_second_writer_is_refused(stack: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fence, "HANDOVER_SECONDS", 0.5)
+def test_a_second_writer_is_refused(stack: Settings, spark: SparkSession):
     case = stream_case(stack)
-    first = fence.WriterLock(spark, stack, case.dataset.name)
+    first = Lease(stack, case.dataset.name)
     first.acquire()
     case.sales(1)
 
-    with pytest.raises(fence.AlreadyRunning, match="another process writes the stream"):
-        case.read_once(spark)
+    with pytest.raises(AlreadyRunning, match="another process writes the stream"):
+        case.read_once(spark, stack.model_copy(update={"stream_handover_seconds": 0.5}))
 
     assert not get_catalog().table_exists(f"bronze.{case.dataset.name}")
     first.check()
-    first.release()
+    first.beat("stopped", "", {}, held=False)
     case.read_once(spark)
     assert case.places() == [(0, 0)]

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from tests.conftest import environment
 from tests.datasets.cases import Lake
-from tests.streams import StreamCase, await_rows, own_project, stream_case
+from tests.streams import StreamCase, await_rows, committed_rows, own_project, stream_case
 
 from headwater.contracts.iceberg import ensure_tables
 from headwater.embedded import processes
@@ -18,6 +18,8 @@ from headwater.lake.silver import build
 from headwater.settings import Settings
 from headwater.streaming import supervision
 from headwater.streaming.loss import accept_for
+from headwater.streaming.supervising import Sick, assert_well, supervise
+from headwater.warehouse.client import writer
 
 pytestmark = pytest.mark.integration
 
@@ -70,8 +72,9 @@ def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_pa
     new = stream_case(case.settings)
     own_project(new, tmp_path)
 
-    assert supervision.start(leave_failed=True, wait_seconds=240) is True
+    looks = {look.dataset: look for look in supervise(wait_seconds=240)}
 
+    assert (looks[new.dataset.name].did, looks[case.dataset.name].did) == ("started", "")
     second = processes.find(case.settings, supervision.PROCESS)
     assert first is not None
     assert second is not None
@@ -100,10 +103,14 @@ def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: S
         broken.recreate_topic()
     case.sales(*range(2))
 
-    for attempt in range(2):  # as the DAG asks, every minute
-        with pytest.raises(TerminalError, match="recreated"):
-            supervision.start(leave_failed=attempt > 0, wait_seconds=240)
-        assert supervision.running_streams() == [sound.dataset.name]
+    with pytest.raises(TerminalError, match="recreated"):
+        supervision.start(wait_seconds=240)
+    assert supervision.running_streams() == [sound.dataset.name]
+    looks = {look.dataset: look for look in supervise()}  # as the DAG does, every minute
+    assert {(looks[one.dataset.name].found, looks[one.dataset.name].did) for one in (case, other)} == {("failed", "")}
+    with pytest.raises(Sick, match="recreated"):
+        assert_well(supervision.statuses([case.dataset.name]))
+    assert_well(supervision.statuses([sound.dataset.name]))
     failed_at, others = started_at(case), started_at(other)
     sound.sales(1)
     await_rows(sound, 1)
@@ -117,6 +124,46 @@ def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: S
     await_rows(case, 7)
     assert supervision.running_streams() == sorted([case.dataset.name, sound.dataset.name])
     assert started_at(other) == others, "nobody named it"
+
+
+def test_drained_streams_are_in_the_live_table_and_stay_stopped(case: StreamCase, tmp_path: Path):
+    other = stream_case(case.settings)
+    own_project(other, tmp_path)
+    supervision.start(wait_seconds=240)
+    application = processes.find(case.settings, supervision.PROCESS)
+    assert application is not None
+    case.sales(*range(40))
+
+    assert supervision.drain([case.dataset.name], wait_seconds=60) is True
+
+    (status,) = supervision.statuses([case.dataset.name])
+    assert (status.state, status.row.wanted, status.alive) == ("stopped", "drained", False)
+    assert supervision.running_streams() == [other.dataset.name], "the other goes on"
+    read = committed_rows(case)
+    assert status.heartbeat["offsets"] == {"0": read, "1": 0}
+    assert live_rows(case) == read
+    case.sales(*range(40, 50))
+    assert [look.did for look in supervise()] == ["", ""], "what people have stopped is left alone"
+
+    processes.pid_file(case.settings, supervision.PROCESS).unlink()  # its submitter died before it wrote it
+    assert supervision.start(wait_seconds=240) is False, "adopted by its lease, and both are read again"
+    adopted = processes.find(case.settings, supervision.PROCESS)
+    assert adopted is not None
+    assert adopted.pid == application.pid
+    await_rows(case, 50)
+    supervision.restart(wait_seconds=240)
+    restarted = processes.find(case.settings, supervision.PROCESS)
+    assert restarted is not None
+    assert restarted.pid != application.pid
+    assert supervision.running_streams() == sorted([case.dataset.name, other.dataset.name])
+    assert supervision.stop() is True
+    assert case.places() == [(0, offset) for offset in range(50)]
+    assert case.ledger(exact=True).unaccounted == 0
+
+
+def live_rows(case: StreamCase) -> int:
+    with writer() as client:
+        return int(client.command(f"SELECT count() FROM live.{case.dataset.name} FINAL"))
 
 
 def started_at(case: StreamCase) -> str:

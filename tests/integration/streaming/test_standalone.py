@@ -1,0 +1,145 @@
+"""The streams on a real standalone master and worker: submitted, polled and killed as everywhere else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from tests.conftest import environment
+from tests.faults.supervised import kill_application
+from tests.streams import StreamCase, await_rows, await_that, own_project, stream_case
+
+from headwater.embedded.health import is_free
+from headwater.embedded.java import ensure_java
+from headwater.embedded.java import environment as java_environment
+from headwater.embedded.spark import spark_home
+from headwater.settings import Settings, child_environment
+from headwater.streaming import supervision
+from headwater.streaming.health import judge
+from headwater.streaming.launching import launcher
+from headwater.streaming.supervising import supervise
+
+pytestmark = [pytest.mark.integration, pytest.mark.thorough]
+
+LOOPBACK = "127.0.0.1"
+
+
+class Cluster:
+    """A standalone master, and a worker that can be taken away."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.port, self.ui_port, self._worker_port, self._worker_ui = _free_ports(settings.port_base + 600)
+        self.master, self.ui = f"spark://{LOOPBACK}:{self.port}", f"http://{LOOPBACK}:{self.ui_port}"
+        self._settings, self._folder = settings, folder
+        options = ("--host", LOOPBACK, "--port", str(self.port), "--webui-port", str(self.ui_port))
+        self._processes = [self._start("master.Master", *options)]
+        await_that(lambda: not is_free(self.ui_port), "the master answers", 60)
+
+    def add_worker(self) -> None:
+        ports = ("--port", str(self._worker_port), "--webui-port", str(self._worker_ui))
+        work = ("--cores", "1", "--memory", "600m", "--work-dir", str(self._folder / "work"))
+        self._processes.append(self._start("worker.Worker", "--host", LOOPBACK, *ports, *work, self.master))
+        await_that(lambda: self.state()["aliveworkers"] == 1, "the worker has registered", 60)
+
+    def take_worker(self) -> None:
+        _end(self._processes.pop())
+        await_that(lambda: self.state()["aliveworkers"] == 0, "the master has noticed", 120)
+
+    def state(self) -> dict:
+        with urlopen(f"{self.ui}/json/", timeout=5) as answer:
+            return json.load(answer)
+
+    def applications(self) -> list[str]:
+        return [app["state"] for app in self.state()["activeapps"]]
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            _end(process)
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        java = str(ensure_java(self._settings).executable)
+        # A worker that is gone is noticed after this many seconds.
+        command = [java, "-Xmx200m", "-Dspark.worker.timeout=4", "-cp", str(spark_home() / "jars" / "*")]
+        own = {**java_environment(self._settings), "SPARK_HOME": str(spark_home()), "SPARK_LOCAL_IP": LOOPBACK}
+        with (self._folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, f"org.apache.spark.deploy.{name}", *arguments],
+                env=child_environment(own),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(30)
+
+
+def _free_ports(first: int) -> list[int]:
+    free = [port for port in range(first, first + 60) if is_free(port)]
+    return free[:4]
+
+
+@pytest.fixture
+def cluster(stack: Settings, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(stack, tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def case(stack: Settings, cluster: Cluster, tmp_path: Path) -> Iterator[StreamCase]:
+    made = stream_case(stack)
+    own_project(made, tmp_path)
+    own = {"PROJECT_DIR": str(tmp_path), "HOME": str(stack.home), "SPARK_MASTER": cluster.master}
+    own |= {"SPARK_MASTER_UI": cluster.ui, "SPARK_EXECUTOR_MEMORY": "500m", "STREAM_STALL_SECONDS": "4"}
+    with environment(SPARK_LOCAL_IP=LOOPBACK, **{f"HEADWATER_{name}": value for name, value in own.items()}):
+        try:
+            yield made
+        finally:
+            supervision.stop()
+
+
+def test_streams_run_on_a_standalone_cluster(case: StreamCase, cluster: Cluster, stack: Settings):
+    from headwater.settings import get_settings
+
+    def row():
+        return supervision.statuses()[0].row
+
+    def verdict() -> str:
+        return judge(row(), get_settings()).condition
+
+    cluster.add_worker()
+    case.sales(*range(10))
+    supervision.start(wait_seconds=240)
+    await_rows(case, 10, 120)
+    assert cluster.applications() == ["RUNNING"]
+    assert launcher(get_settings()).complaint(row()) == ""
+
+    cluster.take_worker()
+    case.sales(*range(10, 14))
+    await_that(lambda: verdict() == "stalled", "there is nothing to run on", 60)
+    (look,) = supervise()
+    assert (look.found, look.did) == ("stalled", "waits")
+    assert "has no executors" in look.note
+    cluster.add_worker()
+    await_rows(case, 14, 120)
+    assert row().restarts == 0, "the same driver went on"
+
+    kill_application(stack)
+    await_that(lambda: cluster.applications() == [], "the master has noticed that the driver is gone", 60)
+    case.sales(*range(14, 20))
+    assert supervise()[0].did == "restarted"
+    await_rows(case, 20, 120)
+    assert cluster.applications() == ["RUNNING"]
+    assert supervision.stop() is True
+    await_that(lambda: cluster.applications() == [], "nothing is left on the cluster", 60)
+    assert case.places() == [(0, offset) for offset in range(20)]
+    assert case.ledger(exact=True).unaccounted == 0
