@@ -141,6 +141,7 @@ class StreamRunner:
             "subscribe": topic,
             "startingOffsets": f'{{"{topic}":{to_json(account.offsets)}}}',
             "failOnDataLoss": "true",
+            "includeHeaders": "true",
             "maxOffsetsPerTrigger": str(settings.stream_max_offsets_per_trigger),
             # Fewer, larger answers from the broker.
             "kafka.max.poll.records": "10000",
