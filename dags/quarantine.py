@@ -4,8 +4,8 @@
 Looks at what could not be read or broke a rule, tries it again, or puts it aside: **Trigger** asks for the rest.
 
 It does what `headwater quarantine list|replay|discard` does, with the same filters; every attempt is kept, with the
-name of who triggered it. Begin with *decision* `list`, then `replay` as a *dry run* (the default): the log says what would
-land, and what would fail again and why. Then clear *dry run*.
+name of who triggered it. Begin with *decision* `list`, then `replay` as a *dry run* (the default): the log says
+what would land, and what would fail again and why. Then clear *dry run*.
 
 - **A replay** lands each record once, at its own place, however often it is run; the domain's DAG takes it on to
   silver, gold and ClickHouse. *Patch* is a JSON merge patch for every record that is asked for (`{"quantity": 1}`);

@@ -56,7 +56,8 @@ def test_a_replay_with_a_patch_lands_in_the_name_of_who_triggered_it(bronze: Bro
     run(bronze, "replay", offsets="0", patch={"quantity": 2})
     assert [record.offset for record in quarantine_of(bronze.dataset)] == [1]
     (attempt,) = attempts_at(bronze.dataset.name, 0, 0)
-    assert (attempt["outcome"], attempt["who"], attempt["how"]) == ("landed", "ann", 'patch: {"quantity": 2}')
+    how = 'patch patch.json: {"quantity": 2}'
+    assert (attempt["outcome"], attempt["who"], attempt["how"]) == ("landed", "ann", how)
 
     with pytest.raises(AirflowException, match="0 landed, 1 fail again"):
         run(bronze, "replay")
