@@ -7,6 +7,7 @@ hands out for each table.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from headwater.errors import ConfigurationError
@@ -14,6 +15,11 @@ from headwater.settings import Settings
 
 CONNECT_SECONDS, REQUEST_SECONDS = "10", "60"
 """An object store that does not answer is told after so long; PyIceberg's own default is to wait for ever."""
+AWAY = re.compile(
+    r"Unable to execute HTTP request|Service: S3, Status Code: 5\d\d"
+    r"|AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE)"
+)
+"""How the AWS SDKs of Java and of PyArrow say that the store does not answer, or not now."""
 DELEGATION = "X-Iceberg-Access-Delegation"
 
 
@@ -64,6 +70,35 @@ def rest_catalog(settings: Settings) -> dict[str, str]:
         "oauth2-server-uri": settings.catalog_oauth2_uri,
         "scope": settings.catalog_scope,
     }
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether this error says that the object store does not answer, or not now: a condition that passes."""
+    return AWAY.search(str(error)) is not None
+
+
+def unreachable(settings: Settings) -> str:
+    """Why the lake's bucket cannot be listed, in one line; empty where it can, or the lake lies elsewhere."""
+    if not on_s3(settings):
+        return ""
+    from pyarrow import fs
+
+    bucket = settings.lake_uri.partition("://")[2].partition("/")[0]
+    try:
+        store = fs.S3FileSystem(
+            access_key=settings.s3_access_key.get_secret_value() or None,
+            secret_key=settings.s3_secret_key.get_secret_value() or None,
+            endpoint_override=settings.s3_endpoint or None,
+            region=settings.s3_region,
+            force_virtual_addressing=not by_path(settings),
+            connect_timeout=5,
+            request_timeout=10,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
+        )
+        found = store.get_file_info(bucket)
+    except OSError as error:
+        return str(error).strip().partition("\n")[0]
+    return "" if found.type == fs.FileType.Directory else f"there is no bucket {bucket}"
 
 
 def by_path(settings: Settings) -> bool:

@@ -25,6 +25,7 @@ from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
 from headwater.lake.catalog import get_catalog
+from headwater.lake.storage import is_away
 from headwater.settings import Settings
 from headwater.streaming import gaps
 from headwater.streaming.broker import Broker, spark_kafka_options
@@ -268,6 +269,8 @@ def _foreseen(error: BaseException) -> HeadwaterError | None:
         return error
     if isinstance(error, SQLAlchemyError):
         return RetryableError(f"the Iceberg catalog did not answer: {_first_lines(error)}", where="catalog")
+    if is_away(error):
+        return RetryableError(f"the object store did not answer: {_first_lines(error)}", where="lake")
     if isinstance(error, StreamingQueryException) and "Connection refused" in str(error):
         return RetryableError(f"a service did not answer: {_first_lines(error)}")
     return None

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import environment, free_port
 from tests.faults.test_fault_20_late_events import by_day
 from tests.integration.s3.conftest import S3Lake
+from tests.minio import Minio
 from tests.streams import sale, stream_case
 from typer.testing import CliRunner
 
@@ -21,6 +23,7 @@ from headwater.contracts.model import WarehouseTable
 from headwater.lake import gold
 from headwater.lake.maintenance import maintain_table
 from headwater.lake.silver import build
+from headwater.lake.storage import unreachable
 from headwater.lake.table_commands import app
 from headwater.settings import Settings, get_settings
 from headwater.streaming.quarantine import Selection, quarantine_of
@@ -110,3 +113,16 @@ def told(*arguments: str) -> Any:
     result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output or result.exception
     return json.loads(result.stdout)
+
+
+def test_a_bucket_that_is_not_there_and_a_wrong_key_are_told(minio: Minio) -> None:
+    def why(**changes: str) -> str:
+        with environment(**{**minio.settings("x"), **changes}):
+            return unreachable(get_settings())
+
+    assert why() == ""
+    assert "no bucket nowhere" in why(HEADWATER_LAKE_URI="s3://nowhere/x")
+    wrong = why(HEADWATER_S3_SECRET_KEY="wrong")
+    assert "ACCESS_DENIED" in wrong
+    assert minio.secret_key not in wrong
+    assert "connect" in why(HEADWATER_S3_ENDPOINT=f"http://127.0.0.1:{free_port()}").lower()
