@@ -40,7 +40,7 @@ PLACE = """
     cast(id % 4 AS int) AS _kafka_partition, {offset} AS _kafka_offset, cast(null AS binary) AS _kafka_key,
     now() AS _kafka_timestamp, 1 AS _schema_id, 'pos' AS _source_system,
     now() AS _ingested_at, cast(null AS string) AS _record_hash, 0 AS _attempt, cast(null AS string) AS _error,
-    cast(null AS binary) AS _raw"""
+    cast(null AS binary) AS _raw, cast(null AS string) AS _headers"""
 
 
 def measure_silver(context: Context) -> list[Measurement]:

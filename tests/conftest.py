@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ import pytest
 from headwater.embedded import processes
 from headwater.embedded import stack as embedded
 from headwater.embedded.health import is_free
-from headwater.settings import PORT_DISTANCE, Settings, get_settings
+from headwater.settings import LOOPBACK, PORT_DISTANCE, Settings, get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -134,6 +135,14 @@ def _set(values: dict[str, str | None]) -> None:
         else:
             os.environ[name] = value
     get_settings.cache_clear()
+
+
+def free_port() -> int:
+    """A free port for a server of one test."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        port: int = taken.getsockname()[1]
+    return port
 
 
 def free_port_base() -> int:

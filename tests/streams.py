@@ -94,6 +94,7 @@ class StreamCase:
         *values: bytes | None,
         partition: int = 0,
         key: bytes | None = b"7",
+        headers: list[tuple[str, bytes | None]] | None = None,
         transactional: bool | None = None,
     ) -> None:
         """Send values to one partition; in one transaction, committed (True) or aborted (False)."""
@@ -105,7 +106,7 @@ class StreamCase:
             producer.init_transactions(120)
             producer.begin_transaction()
         for value in values:
-            producer.produce(self.dataset.topic, key=key, value=value, partition=partition)
+            producer.produce(self.dataset.topic, key=key, value=value, partition=partition, headers=headers or [])
         assert producer.flush(30) == 0
         if transactional is not None:
             (producer.commit_transaction if transactional else producer.abort_transaction)(30)

@@ -127,6 +127,16 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_access_key: SecretStr = SecretStr("")
     s3_secret_key: SecretStr = SecretStr("")
+    s3_path_style: bool | None = Field(default=None, description="http://host/bucket; empty: where an endpoint is set")
+
+    # --- the Iceberg catalog
+    catalog_type: Literal["jdbc", "rest"] = Field(default="jdbc", description="jdbc (on Postgres), or rest")
+    catalog_uri: str = Field(default="", description="Address of a REST catalog")
+    catalog_warehouse: str = Field(default="", description="Its name of the warehouse; empty: lake_uri")
+    catalog_token: SecretStr = SecretStr("")
+    catalog_credential: SecretStr = Field(default=SecretStr(""), description="client_id:client_secret (OAuth 2)")
+    catalog_oauth2_uri: str = Field(default="", description="Where tokens come from; empty: the catalog itself")
+    catalog_scope: str = ""
 
     # --- Spark
     spark_master: str = "local[2]"

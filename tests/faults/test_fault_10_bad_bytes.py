@@ -1,14 +1,22 @@
-"""Fault 10: truncated Avro, wrong magic byte, empty value, 1 MiB value. In quarantine with place, reason and bytes."""
+"""Fault 10: truncated Avro, wrong magic byte, empty value, 1 MiB value.
 
+In quarantine with place, reason, bytes and headers; the stream goes on.
+"""
+
+import json
 from collections.abc import Callable
 
 import pytest
 from pyspark.sql import SparkSession
 from tests.streams import StreamCase, sale, stream_case
 
+from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
+from headwater.streaming.quarantine import quarantine_of, record_at
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+HEADERS = [("trace", b"1"), ("odd", b"\xff"), ("trace", None), ("trace", b"3")]
 
 Break = Callable[[StreamCase, bytes], bytes | None]
 BROKEN: dict[str, tuple[str, Break]] = {
@@ -43,3 +51,27 @@ def test_every_broken_record_is_kept_with_its_reason_and_the_stream_goes_on(stac
     assert {row["_kafka_key"] for row in rows} == {b"7"}
     line = case.ledger(exact=True).partitions[0]
     assert (line.read, line.quarantined, line.unaccounted) == (2, len(BROKEN), 0)
+
+
+def test_the_headers_of_a_broken_record_are_kept_and_shown(stack: Settings, spark: SparkSession):
+    """A key may repeat, a value be null or no text. A good record leaves nothing; an older table gains the column."""
+    case = stream_case(stack)
+    good = case.framed(sale(1))
+    case.produce(good)
+    case.read_once(spark)
+    with get_catalog().load_table(f"bronze.{case.dataset.name}").update_schema() as change:
+        change.delete_column("_headers")  # as a table that is older than the column
+    case.produce(good, b"noise", headers=HEADERS)
+    case.produce(b"without")
+
+    case.read_once(spark)
+
+    values = (("trace", "MQ=="), ("odd", "/w=="), ("trace", None), ("trace", "Mw=="))
+    kept = [{"key": key, "value": value} for key, value in values]
+    found = [row["_headers"] for row in case.bronze("_headers")]
+    assert [found[0], found[1], found[3]] == [None] * 3
+    assert json.loads(found[2]) == kept
+    listed = {record.offset: record.headers for record in quarantine_of(case.dataset)}
+    assert listed == {2: (("trace", "1"), ("odd", "\\xff"), ("trace", None), ("trace", "3")), 3: ()}
+    [shown] = record_at(case.dataset.name, 0, 2)
+    assert shown["_headers"] == found[2]

@@ -1,29 +1,32 @@
-"""Fault 11: the registry is down. The stream pauses and tries again, and nothing is quarantined."""
+"""Fault 11: a schema id the registry does not know, and a registry that is down.
+
+The first goes to quarantine; the second pauses the stream, which tries again, and nothing is quarantined.
+"""
 
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from pyspark.sql import SparkSession
 from tests.conftest import free_port_base
-from tests.streams import stream_case
+from tests.streams import StreamCase, committed_rows, sale, stream_case
 
 from headwater.settings import Settings
 from headwater.streaming.runner import StreamRunner
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+UNKNOWN = 0x7FFFFFF0
 
 
 def test_waits_for_the_registry_and_quarantines_nothing(stack: Settings, spark: SparkSession):
     case = stream_case(stack)
     case.sales(*range(10))
     port = free_port_base()
-    path = stack.registry_url.split("/", 3)[3]
-    away = stack.model_copy(update={"registry_url": f"http://127.0.0.1:{port}/{path}"})
-    runner = StreamRunner(spark, away, case.dataset, once=True)
+    runner = StreamRunner(spark, through(stack, port), case.dataset, once=True)
 
     tend_until(runner, lambda: runner.heartbeat.state == "waiting")
     assert "registry" in runner.heartbeat.reason
@@ -33,6 +36,45 @@ def test_waits_for_the_registry_and_quarantines_nothing(stack: Settings, spark: 
         tend_until(runner, lambda: runner.ended)
     assert (runner.heartbeat.state, runner.error) == ("finished", None)
     assert [row["_error"] for row in case.bronze("_error")] == [None] * 10
+
+
+def test_a_registry_lost_in_the_middle_is_waited_for_and_only_the_unknown_id_is_quarantined(
+    stack: Settings, spark: SparkSession
+):
+    """What cannot be decoded while nobody can be asked is not yet wrong: the id may have been registered meanwhile."""
+    case = stream_case(stack)
+    port = free_port_base()
+    runner = StreamRunner(spark, through(stack, port), case.dataset, once=False)
+    try:
+        with forwarding(port, stack.registry_port):
+            case.sales(1)
+            tend_until(runner, lambda: committed_rows(case) == 1)
+        lost = case.framed(sale(2), schema_id=UNKNOWN)
+        case.produce(lost, case.framed(sale(3)))
+        tend_until(runner, lambda: runner.heartbeat.state == "waiting")
+        assert committed_rows(case) == 1
+
+        with forwarding(port, stack.registry_port):
+            tend_until(runner, lambda: committed_rows(case) == 3)
+    finally:
+        runner.stop()
+
+    found = [(row["event_id"], row["_error"], row["_schema_id"]) for row in rows_of(case)]
+    good = [(f"{n}-1", None, case.schema_id) for n in (1, 3)]
+    assert found == [good[0], (None, "unknown_schema_id", UNKNOWN), good[1]]
+    assert [row["_raw"] for row in rows_of(case)] == [None, lost, None]
+    line = case.ledger(exact=True).partitions[0]
+    assert (line.read, line.quarantined, line.unaccounted) == (2, 1, 0)
+
+
+def rows_of(case: StreamCase) -> list[dict[str, object]]:
+    return case.bronze("_kafka_partition", "_kafka_offset", "event_id", "_error", "_schema_id", "_raw")
+
+
+def through(settings: Settings, port: int) -> Settings:
+    """The settings with the registry at this port."""
+    path = settings.registry_url.split("/", 3)[3]
+    return settings.model_copy(update={"registry_url": f"http://127.0.0.1:{port}/{path}"})
 
 
 def tend_until(runner: StreamRunner, condition: Callable[[], bool]) -> None:
@@ -45,24 +87,35 @@ def tend_until(runner: StreamRunner, condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def forwarding(port: int, target: int) -> Iterator[None]:
-    """Let connections to `port` reach the real registry from now on."""
+    """Let connections to `port` reach the real registry, for the block; afterwards they are cut."""
+    open_ones: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", port)) as server:
-        threading.Thread(target=_accept, args=(server, target), daemon=True).start()
-        yield
+        accepting = threading.Thread(target=_accept, args=(server, target, open_ones), daemon=True)
+        accepting.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for one in open_ones:
+                with suppress(OSError):  # its other end has gone already
+                    one.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(server: socket.socket, target: int) -> None:
+def _accept(server: socket.socket, target: int, open_ones: list[socket.socket]) -> None:
     while True:
         try:
             near, _ = server.accept()
         except OSError:
-            return  # the test is over
+            return  # the block is over
         far = socket.create_connection(("127.0.0.1", target))
+        open_ones += (near, far)
         for source, sink in ((near, far), (far, near)):
             threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    while data := source.recv(65536):
-        sink.sendall(data)
-    sink.shutdown(socket.SHUT_WR)
+    with suppress(OSError):  # cut
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)

@@ -78,7 +78,7 @@ def test_doctor_finds_nothing_to_mend(running):
 
 
 @pytest.mark.parametrize(
-    "name", ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow-scheduler", "mcp"]
+    "name", ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow-scheduler", "mcp", "api"]
 )
 def test_up_repairs_a_killed_process(running, name):
     victim = processes.find(running, name)

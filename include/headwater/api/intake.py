@@ -1,6 +1,7 @@
 """What happens to one request: read, counted, judged, written, acknowledged, and its answer kept where it has a key.
 
-Every way out but the last raises `Problem`, and then nothing was accepted.
+Every way out but the last raises `Problem`, and then nothing was accepted; but where the broker acknowledged a part of
+a batch before it went away, the problem says which events it has, and of which nobody knows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from headwater.api.database import Database, DatabaseUnavailable
 from headwater.api.idempotency import Answers, fingerprint
 from headwater.api.judging import Judged
 from headwater.api.keys import ApiKey, ApiKeys
-from headwater.api.problems import EventFault, Problem, fault_list
+from headwater.api.problems import Problem, fault_list
 from headwater.api.producing import AcknowledgedProducer, Busy, NotAcknowledged, Place
 from headwater.api.streams import EventStream, Written
 from headwater.contracts.model import Contracts, Kind
@@ -115,7 +116,8 @@ class Intake:
                 await run_in_threadpool(self._send, request.stream, written, judged.rows)
             )
         except (Busy, NotAcknowledged) as error:
-            await self._tidied(self._keys.give_back, request.key, len(judged.indexes))
+            there = error.acknowledged if isinstance(error, NotAcknowledged) else {}
+            await self._tidied(self._keys.give_back, request.key, len(judged.indexes) - len(there))
             raise _not_taken(error, judged) from error
         return _answer(request.stream, judged, places)
 
@@ -158,19 +160,20 @@ def _busy(detail: str) -> Problem:
 def _not_taken(error: Busy | NotAcknowledged, judged: Judged) -> Problem:
     if isinstance(error, Busy):
         return _busy(error.what)
-    there = [
-        EventFault(judged.indexes[n], "", "acknowledged", f"is in partition {place.partition} at {place.offset}")
-        for n, place in sorted(error.acknowledged.items())
-    ]
+    facts = {
+        "acknowledged": [_at(judged.indexes[n], place) for n, place in sorted(error.acknowledged.items())],
+        "unknown": [index for n, index in enumerate(judged.indexes) if n not in error.acknowledged],
+    }
     what = f"the broker did not acknowledge every event ({error.what}): send the request again"
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    return Problem(status, "not-acknowledged", what, faults=there, retry_after=RETRY_SECONDS)
+    return Problem(status, "not-acknowledged", what, faults=judged.faults, facts=facts, retry_after=RETRY_SECONDS)
 
 
 def _answer(stream: EventStream, judged: Judged, places: Sequence[Place]) -> dict[str, Any]:
-    events = [
-        {"index": index, "partition": place.partition, "offset": place.offset}
-        for index, place in zip(judged.indexes, places, strict=True)
-    ]
+    events = [_at(index, place) for index, place in zip(judged.indexes, places, strict=True)]
     answer = {"dataset": stream.dataset.name, "topic": stream.dataset.topic, "accepted": len(events), "events": events}
     return answer | (fault_list(judged.faults) if judged.faults else {})
+
+
+def _at(index: int, place: Place) -> dict[str, int]:
+    return {"index": index, "partition": place.partition, "offset": place.offset}

@@ -53,6 +53,8 @@ _PROBLEM = {
         **{name: {"type": "string"} for name in ("type", "title", "detail")},
         "status": {"type": "integer"},
         **_FAULTS,
+        "acknowledged": _PLACES,
+        "unknown": {"type": "array", "items": {"type": "integer"}},
     },
 }
 _REFUSALS = {
@@ -65,7 +67,8 @@ _REFUSALS = {
     415: "Not JSON, NDJSON or Avro",
     422: "The contract refuses events, or the idempotency key stands for another request",
     429: "The quota is used up, or the broker is slow; nothing was accepted. See Retry-After",
-    503: "The broker did not acknowledge, or a service is away. See Retry-After",
+    503: "The broker did not acknowledge, or a service is away. See Retry-After. Where a part of a batch was sent, "
+    "`acknowledged` has the events that the broker has, `unknown` those that it may have",
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {

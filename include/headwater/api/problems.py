@@ -29,7 +29,10 @@ class EventFault:
 
 
 class Problem(Exception):
-    """A request that is refused. `kind` is the last part of the problem's type and never changes for one cause."""
+    """A request that is refused. `kind` is the last part of the problem's type and never changes for one cause.
+
+    `facts` are further members of the body.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Problem(Exception):
         detail: str,
         *,
         faults: Sequence[EventFault] = (),
+        facts: Mapping[str, Any] | None = None,
         retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
@@ -45,6 +49,7 @@ class Problem(Exception):
         self.kind = kind
         self.detail = detail
         self.faults = faults
+        self.facts = dict(facts or {})
         self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
@@ -54,6 +59,7 @@ class Problem(Exception):
             "title": self.kind.replace("-", " ").capitalize(),
             "status": int(self.status),
             "detail": self.detail,
+            **self.facts,
         }
         return body | (fault_list(self.faults) if self.faults else {})
 

@@ -23,7 +23,7 @@ ENVELOPE: tuple[Column, ...] = (
 
 TOPIC, PARTITION, OFFSET = "_kafka_topic", "_kafka_partition", "_kafka_offset"
 TOPIC_ID = "_kafka_topic_id"
-INGESTED_AT, ATTEMPT, ERROR, RAW = "_ingested_at", "_attempt", "_error", "_raw"
+INGESTED_AT, ATTEMPT, ERROR, RAW, HEADERS = "_ingested_at", "_attempt", "_error", "_raw", "_headers"
 
 _POSITION: tuple[Column, ...] = (
     Column(TOPIC, Primitive.STRING, "Topic the record came from"),
@@ -46,6 +46,7 @@ STREAM_PROVENANCE: tuple[Column, ...] = (
     Column(ATTEMPT, Primitive.INT, "0 as it arrived; a replay appends the next"),
     Column(ERROR, Primitive.STRING, "Why the record could not be read; null where it could"),
     Column(RAW, Primitive.BINARY, "The bytes, where it could not be read"),
+    Column(HEADERS, Primitive.STRING, "The record's headers, where it could not be read: JSON, values in base64"),
 )
 TABLE_PROVENANCE: tuple[Column, ...] = (
     _SOURCE_SYSTEM,

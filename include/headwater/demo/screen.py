@@ -98,6 +98,7 @@ def _print_where(console: Console, settings: Settings) -> None:
   Airflow     http://{LOOPBACK}:{settings.airflow_port}   user admin
   ClickHouse  http://{LOOPBACK}:{settings.clickhouse_port}   user {settings.clickhouse_reader_user}
   MCP         http://{LOOPBACK}:{settings.mcp_port}/mcp
+  events      http://{LOOPBACK}:{settings.api_port}/v1/events/transactions (docs/how-to/send-events.md)
 
 [italic]try next[/] (`. .venv/bin/activate` first)
   headwater query "SELECT department, sum(sales_value) FROM gold.mart_finance_discounts GROUP BY ALL ORDER BY 2 DESC"

@@ -15,6 +15,7 @@ from headwater.embedded import downloads, java, postgres, preflight, processes
 from headwater.embedded.secrets import secrets_file
 from headwater.embedded.services import SERVICES
 from headwater.errors import HeadwaterError
+from headwater.lake import storage
 from headwater.settings import Settings, unknown_settings
 
 PYTHONS = ((3, 11), (3, 13))
@@ -110,6 +111,15 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     yield Finding("ports", "good", f"free or ours, from {settings.port_base}")
 
 
+def _lake(settings: Settings) -> Iterator[Finding]:
+    if settings.catalog_type == "rest" and not settings.s3_access_key.get_secret_value():
+        yield Finding("lake", "good", f"{settings.lake_uri}, with keys from {settings.catalog_uri}")
+        return
+    why = storage.unreachable(settings)
+    remedy = "see HEADWATER_LAKE_URI and HEADWATER_S3_…; the bucket must exist" if why else ""
+    yield Finding("lake", "bad" if why else "good", f"{settings.lake_uri}: {why}" if why else settings.lake_uri, remedy)
+
+
 def _postgres(settings: Settings) -> Iterator[Finding]:
     account = postgres.account()
     who = f"as {account}, since Postgres does not run as root" if account else "as this user"
@@ -146,6 +156,7 @@ CHECKS = (
     _memory,
     _downloads,
     _ports,
+    _lake,
     _postgres,
     _secrets,
     _processes,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwater.embedded import airflow, clickhouse, jobs, kafka, mcp, postgres, registry, spark
+from headwater.embedded import airflow, api, clickhouse, jobs, kafka, mcp, postgres, registry, spark
 from headwater.embedded.service import Service
 from headwater.errors import ConfigurationError
 
 SERVICES: dict[str, Service] = {
-    module.SERVICE.name: module.SERVICE for module in (postgres, kafka, registry, clickhouse, spark, jobs, airflow, mcp)
+    module.SERVICE.name: module.SERVICE
+    for module in (postgres, kafka, registry, clickhouse, spark, jobs, airflow, mcp, api)
 }
 
 

@@ -137,11 +137,12 @@ def _serves(settings: Settings, spec: ProcessSpec) -> bool:
 def down(report: Report, wipe: bool = False) -> None:
     """Stop every service and whatever else carries this home's mark; with `wipe`, forget the data and secrets too.
 
-    First those that start others (Airflow), then guests such as a stream, while what they write to is still there.
+    First those that start others (Airflow) or take events, then guests such as a stream, while what they write to is
+    still there.
     """
     settings = get_settings()
     with exclusive(settings, report):
-        for name in ("mcp", "airflow"):
+        for name in ("mcp", "api", "airflow"):
             _stop_service(settings, SERVICES[name], report)
         _stop_guests(settings, report)
         for service in reversed(SERVICES.values()):

@@ -3,66 +3,68 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import quote
+from typing import Any
 
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import ServerError, ServiceUnavailableError
+from requests import PreparedRequest, Response, Session
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as ConnectionLost
+from requests.exceptions import Timeout
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
 from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
-from headwater.settings import Settings, get_settings
+from headwater.lake.storage import for_python
+from headwater.settings import get_settings
 
 REMEDY = "see `headwater status`, then `headwater up postgres`"
+REST_REMEDY = "see whether the REST catalog of HEADWATER_CATALOG_URI runs"
+REST_SECONDS = (10.0, 60.0)
+"""Time to connect, and between two bytes of an answer; without it a catalog that hangs would hang its callers."""
 
 
 class CatalogUnavailableError(RetryableError):
-    """The catalog's Postgres does not answer, or went away in the middle."""
+    """The catalog (its Postgres, or the REST server) does not answer, or went away in the middle."""
 
 
-def get_catalog() -> SqlCatalog:
+def get_catalog() -> Catalog:
     """The catalog, one per process and configuration. Safe for threads: each call takes a pooled connection.
 
-    It and all that it gives raise `CatalogUnavailableError` where Postgres does not answer.
+    It and all that it gives raise `CatalogUnavailableError` where its server does not answer; `ConfigurationError`
+    where the settings are not enough.
     """
-    return _open(tuple(sorted(catalog_properties(get_settings()).items())))
+    return _open(tuple(sorted(for_python(get_settings()).items())))
 
 
-def catalog_as(connection_name: str) -> SqlCatalog:
+def catalog_as(connection_name: str) -> Catalog:
     """A catalog of its own whose connections bear this name in Postgres, where a stream's writer is known by it.
 
-    Its `engine` is the caller's to dispose of. Raises as `get_catalog`.
+    To be let go with `dispose`. A REST catalog has no such connections. Raises as `get_catalog`.
     """
-    properties = catalog_properties(get_settings())
-    return _new({**properties, "uri": f"{properties['uri']}?application_name={connection_name}"})
+    known = for_python(get_settings())
+    if known.get("type") == "rest":
+        return _over_rest(known)
+    return _on_postgres({**known, "uri": f"{known['uri']}?application_name={connection_name}"})
 
 
-def catalog_properties(settings: Settings) -> dict[str, str]:
-    """PyIceberg's properties of the catalog; holds passwords."""
-    password = quote(settings.postgres_password.get_secret_value(), safe="")
-    address = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_catalog_database}"
-    properties = {
-        "uri": f"postgresql+psycopg2://{settings.postgres_user}:{password}@{address}",
-        "warehouse": settings.lake_uri,
-        "pool_pre_ping": "true",
-    }
-    if settings.lake_uri.startswith("s3"):
-        properties |= {
-            "s3.endpoint": settings.s3_endpoint,
-            "s3.region": settings.s3_region,
-            "s3.access-key-id": settings.s3_access_key.get_secret_value(),
-            "s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
-        }
-    return {name: value for name, value in properties.items() if value}
+def dispose(catalog: Catalog) -> None:
+    """Close the connections of a catalog of one's own."""
+    if isinstance(catalog, SqlCatalog):
+        catalog.engine.dispose()
 
 
 @lru_cache(maxsize=4)
-def _open(properties: tuple[tuple[str, str], ...]) -> SqlCatalog:
-    return _new(dict(properties))
+def _open(properties: tuple[tuple[str, str], ...]) -> Catalog:
+    known = dict(properties)
+    return _over_rest(known) if known.get("type") == "rest" else _on_postgres(known)
 
 
-def _new(properties: dict[str, str]) -> SqlCatalog:
+def _on_postgres(properties: dict[str, str]) -> SqlCatalog:
     try:
         catalog = SqlCatalog(CATALOG, **properties)
     except OperationalError as error:
@@ -82,3 +84,42 @@ def _unavailable(error: BaseException | None) -> CatalogUnavailableError:
     where = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_catalog_database}"
     said = str(error).strip().partition("\n")[0]
     return CatalogUnavailableError(f"the Iceberg catalog does not answer: {said}", where=where, remedy=REMEDY)
+
+
+def _over_rest(properties: dict[str, str]) -> RestCatalog:
+    try:
+        return _ExplainingRestCatalog(CATALOG, **properties)
+    except (ServerError, ServiceUnavailableError, ConnectionLost, Timeout) as error:  # the latter: asking for a token
+        raise _rest_unavailable(properties["uri"], error) from error
+
+
+class _ExplainingRestCatalog(RestCatalog):
+    """A REST catalog whose lost connections are told as such."""
+
+    def _create_session(self) -> Session:
+        session = super()._create_session()
+        if "s3.signer" not in self.properties and "rest.sigv4-enabled" not in self.properties:
+            session.mount(self.uri, _Explaining())
+        return session
+
+
+class _Explaining(HTTPAdapter):
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: dict[str, str] | None = None,
+    ) -> Response:
+        try:
+            return super().send(request, stream, timeout or REST_SECONDS, verify, cert, proxies)
+        except (ConnectionLost, Timeout) as error:
+            raise _rest_unavailable(str(request.url).partition("?")[0], error) from error
+
+
+def _rest_unavailable(where: str, error: Exception) -> CatalogUnavailableError:
+    reason = getattr(error.args[0], "reason", error) if error.args else error  # without the address and its query
+    said = f"{type(reason).__name__} {reason}".strip().partition("\n")[0][:300]
+    return CatalogUnavailableError(f"the Iceberg catalog does not answer: {said}", where=where, remedy=REST_REMEDY)

@@ -76,7 +76,7 @@ def maintain_table(
         if not dry_run:
             tag_position(catalog, name, readers)
         done["expire"] = _expire(spark, catalog, name, limit, dry_run) | ({"held_by": held_by} if held_by else {})
-        done["orphans"] = _sweep(spark, name, datetime.now(UTC) - ORPHAN_AGE, dry_run)
+        done["orphans"] = _sweep(spark, name, table.location(), datetime.now(UTC) - ORPHAN_AGE, dry_run)
         return {"before": before, "done": done} | ({} if dry_run else {"after": measure(catalog.load_table(name))})
 
 
@@ -160,9 +160,14 @@ def _expire(spark: SparkSession, catalog: Catalog, name: str, limit: datetime, d
     return told | {"files_deleted": sum(value or 0 for value in row.asDict().values())}
 
 
-def _sweep(spark: SparkSession, name: str, limit: datetime, dry_run: bool) -> dict[str, int]:
+def _listing(location: str) -> str:
+    """Spark lists folders with Hadoop's file systems, which know no `s3://`; there Iceberg's own lists."""
+    return "" if location.startswith("file:") else ", prefix_listing => true"
+
+
+def _sweep(spark: SparkSession, name: str, location: str, limit: datetime, dry_run: bool) -> dict[str, int]:
     call = (
         f"CALL {CATALOG}.system.remove_orphan_files(table => '{CATALOG}.{name}', older_than => {literal(limit)}, "
-        f"dry_run => {str(dry_run).lower()})"
+        f"dry_run => {str(dry_run).lower()}{_listing(location)})"
     )
     return {"files": len(spark.sql(call).collect())}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from headwater.embedded import downloads
 from headwater.embedded.java import ensure_java, environment
 from headwater.errors import ConfigurationError
+from headwater.lake.storage import for_java
 from headwater.settings import LOOPBACK, Settings, extend_environment, get_settings, is_submitted
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ HEAP_BACK = "-XX:+UseG1GC -XX:G1PeriodicGCInterval=60000"
 """An idle JVM gives memory back to the system each minute."""
 LAUNCH_ONLY = ("spark.driver.extraClassPath", "spark.driver.extraJavaOptions", "spark.driver.memory", "spark.master")
 """What must be known before the JVM starts, and holds no secret."""
+TABLE_DEFAULTS = {
+    "cache-enabled": "false",
+    "table-default.format-version": "2",
+    # Level 1 is a tenth cheaper to write than level 3 or snappy, measured on the stream.
+    "table-default.write.parquet.compression-codec": "zstd",
+    "table-default.write.parquet.compression-level": "1",
+}
+SECRETS = "(?i)secret|password|token|credential|access[.-]?key"
+"""Properties that Spark hides where it shows its settings (UI, event log, `SET`). Its own default lets through
+`s3.access-key-id` and a REST catalog's `credential`.
+"""
 GOODBYE_RETRIES = 3
 """By default a client tries for ten minutes to tell a server that is gone that it leaves."""
 
@@ -44,7 +56,7 @@ def spark_conf() -> dict[str, str]:
     Holds passwords: for a session or a private file, never for printing.
     """
     settings = get_settings()
-    return _engine(settings) | _catalog(settings) | (_s3(settings) if settings.lake_uri.startswith("s3") else {})
+    return _engine(settings) | _catalog(settings)
 
 
 def _engine(settings: Settings) -> dict[str, str]:
@@ -64,6 +76,7 @@ def _engine(settings: Settings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC {HEAP_BACK} {AVRO_LIMITS}",
         "spark.executor.extraJavaOptions": f"-Duser.timezone=UTC {AVRO_LIMITS}",
         "spark.pyspark.driver.python": sys.executable,
+        "spark.redaction.regex": SECRETS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -76,38 +89,11 @@ def _engine(settings: Settings) -> dict[str, str]:
 
 
 def _catalog(settings: Settings) -> dict[str, str]:
-    """The Iceberg catalog on Postgres. Without `cache-enabled=false` a session would see stale tables."""
-    database = settings.postgres_catalog_database
+    """The Iceberg catalog and where its files lie. Without `cache-enabled=false` a session would see stale tables."""
     prefix = f"spark.sql.catalog.{CATALOG}"
-    return {
-        prefix: "org.apache.iceberg.spark.SparkCatalog",
-        f"{prefix}.type": "jdbc",
-        f"{prefix}.uri": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/{database}",
-        f"{prefix}.jdbc.user": settings.postgres_user,
-        f"{prefix}.jdbc.password": settings.postgres_password.get_secret_value(),
-        f"{prefix}.jdbc.schema-version": "V1",
-        f"{prefix}.warehouse": settings.lake_uri,
-        f"{prefix}.cache-enabled": "false",
-        # Each session has a catalog of its own; a session works on one table at a time.
-        f"{prefix}.clients": "1",
-        f"{prefix}.table-default.format-version": "2",
-        # Level 1 is a tenth cheaper to write than level 3 or snappy, measured on the stream.
-        f"{prefix}.table-default.write.parquet.compression-codec": "zstd",
-        f"{prefix}.table-default.write.parquet.compression-level": "1",
+    return {prefix: "org.apache.iceberg.spark.SparkCatalog"} | {
+        f"{prefix}.{name}": value for name, value in (for_java(settings) | TABLE_DEFAULTS).items()
     }
-
-
-def _s3(settings: Settings) -> dict[str, str]:
-    prefix = f"spark.sql.catalog.{CATALOG}"
-    conf = {
-        f"{prefix}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
-        f"{prefix}.client.region": settings.s3_region,
-        f"{prefix}.s3.endpoint": settings.s3_endpoint,
-        f"{prefix}.s3.path-style-access": "true" if settings.s3_endpoint else "",
-        f"{prefix}.s3.access-key-id": settings.s3_access_key.get_secret_value(),
-        f"{prefix}.s3.secret-access-key": settings.s3_secret_key.get_secret_value(),
-    }
-    return {name: value for name, value in conf.items() if value}
 
 
 def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:

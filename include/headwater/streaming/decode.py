@@ -1,6 +1,6 @@
 """Records of a topic as rows of bronze: each decoded by the schema id in its own header, none left out.
 
-What can go wrong with a record ends up in `_error`, with its bytes in `_raw`:
+What can go wrong with a record ends up in `_error`, with its bytes in `_raw` and its headers in `_headers`:
 
 | reason              | the value                                                                    |
 | ------------------- | ---------------------------------------------------------------------------- |
@@ -65,6 +65,7 @@ def bronze_rows(
         F.lit(0).alias("_attempt"),
         error.alias("_error"),
         F.when(error.isNotNull(), F.col("value")).alias("_raw"),
+        F.when(error.isNotNull(), _headers()).alias("_headers"),
     )
 
 
@@ -81,6 +82,14 @@ def _of_this_batch(moment: datetime) -> Column:
 def record_hash(value: Column) -> Column:
     """xxHash64 of the bytes as up to 16 hexadecimal digits; SHA-256 would be 64 random characters a row in Parquet."""
     return F.hex(F.xxhash64(value))
+
+
+def _headers() -> Column:
+    """`[{"key", "value": base64 or null}, …]` in the record's order, for keys may repeat; null where it has none.
+
+    As JSON: a map would want a function of higher order, for which Spark would not compile the whole projection.
+    """
+    return F.to_json("headers", {"ignoreNullFields": "false"})
 
 
 def _prefix() -> Column:

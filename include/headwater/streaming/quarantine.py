@@ -6,6 +6,8 @@ that broke a rule. A record that was repaired has a row with a higher `_attempt`
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 
-from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RAW, RULE, TOPIC, TOPIC_ID
+from headwater.contracts.layers import (
+    ATTEMPT,
+    ERROR,
+    HEADERS,
+    INGESTED_AT,
+    OFFSET,
+    PARTITION,
+    RAW,
+    RULE,
+    TOPIC,
+    TOPIC_ID,
+)
 from headwater.contracts.model import Dataset
 from headwater.errors import TerminalError
 from headwater.lake.batches import file_batches
@@ -26,6 +39,9 @@ from headwater.streaming.attempts import TABLE, attempts_at, discarded_places
 
 PLACE = (TOPIC, TOPIC_ID, PARTITION, OFFSET)
 """Where a record came from: a topic that was created again has the same offsets for other records."""
+
+Headers = tuple[tuple[str, str | None], ...]
+Measures = tuple[int | None, Headers]
 
 _KEY_TYPES = (pa.string(), pa.string(), pa.int32(), pa.int64(), pa.int32())
 _REASONS = {
@@ -39,6 +55,7 @@ class Quarantined:
     """One record in quarantine. `stage` is `decode` or `rule`; `reasons` the error, or the names of the rules.
 
     `size` is the number of bytes that could not be decoded; None where there are none, or the row was readable.
+    `headers` are the record's, as (name, value), for looking at: text, what is no UTF-8 in hexadecimal.
     """
 
     dataset: str
@@ -51,6 +68,7 @@ class Quarantined:
     reasons: tuple[str, ...]
     ingested_at: datetime
     size: int | None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +117,16 @@ def quarantined(names: Sequence[str] = (), selection: Selection = EVERYTHING) ->
 def quarantine_of(dataset: Dataset, selection: Selection = EVERYTHING, *, measured: bool = True) -> list[Quarantined]:
     """The same for one dataset at hand. Only the bytes of the records that are returned are looked at.
 
-    A record that was repaired, or discarded by a person, is no longer in quarantine. `measured=False` leaves the sizes
-    out, and then no bytes are read at all.
+    A record that was repaired, or discarded by a person, is no longer in quarantine. `measured=False` leaves sizes and
+    headers out, and then no bytes are read at all.
     """
     rows = [row for one in _at_every_stage(dataset) for row in _latest(dataset, *one, selection)]
     records = _newest_first([_record(dataset, row) for row in rows])[: selection.limit]
     if not measured:
         return records
-    sizes = _sizes(dataset, [record for record in records if record.stage == "decode"])
-    return [replace(record, size=sizes.get(place_of(record))) for record in records]
+    found = _measures(dataset, [record for record in records if record.stage == "decode"])
+    measures = [found.get(place_of(record), (None, ())) for record in records]
+    return [replace(r, size=size, headers=headers) for r, (size, headers) in zip(records, measures, strict=True)]
 
 
 def repaired_places(dataset: Dataset) -> set[tuple[Any, ...]]:
@@ -194,25 +213,32 @@ def _newest_first(records: list[Quarantined]) -> list[Quarantined]:
     return sorted(records, key=lambda record: (record.ingested_at, record.partition, record.offset), reverse=True)
 
 
-def _sizes(dataset: Dataset, records: Sequence[Quarantined]) -> dict[tuple[Any, ...], int | None]:
-    """How many bytes each of these records has, read file by file so that the bytes of one are in memory."""
+def _measures(dataset: Dataset, records: Sequence[Quarantined]) -> dict[tuple[Any, ...], Measures]:
+    """How many bytes each of these records has, and its headers; file by file, so that those of one are in memory."""
     wanted = {place_of(record) for record in records}
-    sizes: dict[tuple[Any, ...], int | None] = {}
+    table = get_catalog().load_table(f"bronze.{dataset.name}") if records else None
+    measures: dict[tuple[Any, ...], Measures] = {}
     for partition in {record.partition for record in records}:
         offsets = [record.offset for record in records if record.partition == partition]
         span = f"{ERROR} IS NOT NULL AND {PARTITION} = {partition} AND {OFFSET} >= {min(offsets)}"
-        scan = (
-            get_catalog()
-            .load_table(f"bronze.{dataset.name}")
-            .scan(row_filter=f"{span} AND {OFFSET} <= {max(offsets)}", selected_fields=(*PLACE, ATTEMPT, RAW))
-        )
+        assert table is not None  # noqa: S101  (there are records)
+        known = [name for name in (*PLACE, ATTEMPT, RAW, HEADERS) if name in table.schema().column_names]
+        scan = table.scan(row_filter=f"{span} AND {OFFSET} <= {max(offsets)}", selected_fields=tuple(known))
         for _, batch in file_batches(scan):
-            sizes |= {
-                k: n
-                for k, n in zip(keys_of(batch), pc.binary_length(batch[RAW]).to_pylist(), strict=True)
-                if k in wanted
+            lengths = pc.binary_length(batch[RAW]).to_pylist()
+            headers = batch[HEADERS].to_pylist() if HEADERS in known else [None] * batch.num_rows
+            measures |= {
+                key: (size, headers_as_text(some))
+                for key, size, some in zip(keys_of(batch), lengths, headers, strict=True)
+                if key in wanted
             }
-    return sizes
+    return measures
+
+
+def headers_as_text(headers: str | None) -> Headers:
+    """What bronze's `_headers` says, readable."""
+    values = ((one["key"], one["value"]) for one in json.loads(headers or "[]"))
+    return tuple((k, v if v is None else b64decode(v).decode("utf-8", "backslashreplace")) for k, v in values)
 
 
 def place_of(record: Quarantined) -> tuple[Any, ...]:

@@ -67,7 +67,7 @@ def show(
     offset: Annotated[int, typer.Argument()],
     as_json: Json = False,
 ) -> None:
-    """Everything known about one record: all attempts, its bytes in hexadecimal."""
+    """Everything known about one record: all attempts, its bytes in hexadecimal, its headers."""
     from headwater.streaming.quarantine import record_at
 
     rows = [
@@ -92,7 +92,7 @@ def export(
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Write records with place, reason, key, bytes (hexadecimal) or columns into a file."""
+    """Write records with place, reason, key, bytes (hexadecimal) and headers, or columns into a file."""
     from headwater.streaming.replaying import export as written
 
     selection = _selection(reason, stage, partition, offsets, since, until, discarded, limit)
@@ -204,7 +204,7 @@ def _account() -> str:
 
 
 def _listed(found: Sequence[Quarantined]) -> Table:
-    rows = table("dataset", "partition", "offset", "stage", "reason", "attempt", "bytes", "taken in")
+    rows = table("dataset", "partition", "offset", "stage", "reason", "attempt", "bytes", "headers", "taken in")
     for record in found:
         rows.add_row(
             record.dataset,
@@ -214,13 +214,16 @@ def _listed(found: Sequence[Quarantined]) -> Table:
             escape(", ".join(record.reasons)),
             str(record.attempt),
             "" if record.size is None else str(record.size),
+            escape("\n".join(f"{name}={value}" for name, value in record.headers)),
             record.ingested_at.isoformat(timespec="seconds"),
         )
     return rows
 
 
 def _place(record: Quarantined) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if key not in ("size", "ingested_at", "dataset")}
+    return {
+        key: value for key, value in asdict(record).items() if key not in ("size", "headers", "ingested_at", "dataset")
+    }
 
 
 def _facts(done: Replay, dry_run: bool) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def open_query(
         "subscribe": dataset.topic,
         "startingOffsets": f'{{"{dataset.topic}":{to_json(offsets)}}}',
         "failOnDataLoss": "true",
+        "includeHeaders": "true",
         "maxOffsetsPerTrigger": str(settings.stream_max_offsets_per_trigger),
         # Fewer, larger answers from the broker.
         "kafka.max.poll.records": "10000",

@@ -19,7 +19,7 @@ import fastavro
 import pyarrow as pa
 
 from headwater.contracts.avro import AvroSchema
-from headwater.contracts.layers import ATTEMPT, ERROR, RAW
+from headwater.contracts.layers import ATTEMPT, ERROR, HEADERS, RAW
 from headwater.contracts.model import Dataset
 from headwater.streaming.judgement import rules_broken
 from headwater.streaming.patching import Patch, PatchUnfit, patched
@@ -114,7 +114,7 @@ def _one(repair: Repair, row: Mapping[str, Any], schema: pa.Schema) -> Tried:
         reason = f"bronze has no column {', '.join(lacking)} yet: the stream's next batch adds it"
         return Tried(None, (reason,))
     after = {name: _plain(record.get(name, row.get(name) if name.startswith("_") else None)) for name in schema.names}
-    after |= {ATTEMPT: row[ATTEMPT] + 1, ERROR: None, RAW: None}
+    after |= {ATTEMPT: row[ATTEMPT] + 1, ERROR: None, RAW: None, HEADERS: None}
     try:
         pa.RecordBatch.from_pylist([after], schema=schema)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:

@@ -156,7 +156,7 @@ def export(dataset: Dataset, selection: Selection, output: Path) -> int:
         for found in [] if table is None else _found(table, records):
             for record, row in found:
                 line = {**asdict(record), "row": None if row is None else {k: as_json(v) for k, v in row.items()}}
-                line.pop("size")
+                del line["size"], line["headers"]  # the row has them as they are
                 file.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
     return len(records)
 

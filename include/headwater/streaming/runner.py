@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog import Catalog
 from pyspark.errors.exceptions.base import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,8 +22,9 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
-from headwater.lake.catalog import catalog_as
+from headwater.lake.catalog import catalog_as, dispose
 from headwater.lake.sessions import session_as
+from headwater.lake.storage import is_away
 from headwater.settings import Settings
 from headwater.streaming import crash, gaps
 from headwater.streaming.broker import Broker
@@ -61,7 +62,7 @@ class StreamRunner:
         self._broker = Broker(settings)
         self._schemas = SubjectSchemas(RegistryClient(settings), dataset.subject)
         self._lease = Lease(settings, dataset.name)
-        self._catalog: SqlCatalog | None = None
+        self._catalog: Catalog | None = None
         self._stopping = threading.Event()
         self._query: StreamingQuery | None = None
         self._sink: BronzeSink | None = None
@@ -128,14 +129,14 @@ class StreamRunner:
         self._following.start(self._lease.token)
         log.info("%s: reading %s from %s", self.dataset.name, self.dataset.topic, to_json(account.offsets))
 
-    def _own_catalog(self) -> SqlCatalog:
+    def _own_catalog(self) -> Catalog:
         """The catalog for what is committed from Python, by connections with the lease's token in their name."""
         former, self._catalog = self._catalog, catalog_as(self._lease.connection_name)
         if former is not None:
-            former.engine.dispose()
+            dispose(former)
         return self._catalog
 
-    def _recorded(self, catalog: SqlCatalog) -> Account | None:
+    def _recorded(self, catalog: Catalog) -> Account | None:
         """What the table says, with the offsets of its last batch settled if the process died before that."""
         table = catalog.load_table(f"bronze.{self.dataset.name}")
         recorded = nearest_account(table)
@@ -281,6 +282,8 @@ def _foreseen(error: BaseException) -> HeadwaterError | None:
         return error
     if isinstance(error, SQLAlchemyError):
         return RetryableError(f"the Iceberg catalog did not answer: {_first_lines(error)}", where="catalog")
+    if is_away(error):
+        return RetryableError(f"the object store did not answer: {_first_lines(error)}", where="lake")
     if isinstance(error, StreamingQueryException) and "Connection refused" in str(error):
         return RetryableError(f"a service did not answer: {_first_lines(error)}")
     return None

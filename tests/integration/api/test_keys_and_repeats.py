@@ -1,12 +1,14 @@
 """Who may send, how much, and what a repeated request gets."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 from click.testing import Result
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from fastapi.testclient import TestClient
 from tests.conftest import free_port_base
 from tests.integration.api.conftest import Sending, event
@@ -127,3 +129,32 @@ def test_where_a_service_is_away_nothing_is_taken(sending: Sending, stack: Setti
     assert (answer.status_code, kind(answer)) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
     assert sending.stored() == []
+
+
+def test_a_batch_of_which_the_broker_has_a_part_is_told_event_by_event(sending: Sending):
+    """One partition's records are refused (too long for the topic, which was made stricter), the other's are there."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, sending.case.dataset.topic)
+    stricter = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
+    resource.add_incremental_config(stricter)
+    sending.case.admin.incremental_alter_configs([resource])[resource].result()
+    used = events_used(sending)
+    batch = [event(n, household_id=n) for n in range(40)]
+    batch[0]["event_id"] = os.urandom(60_000).hex()  # does not compress
+    answer = sending.post(batch)
+
+    body = answer.json()
+    assert (answer.status_code, kind(answer)) == (503, "not-acknowledged")
+    told = {one["index"]: (one["partition"], one["offset"]) for one in body["acknowledged"]}
+    assert told
+    assert 0 in body["unknown"]
+    assert sorted([*told, *body["unknown"]]) == list(range(40))
+    stored = {one["event_id"]: (one["partition"], one["offset"]) for one in sending.stored()}
+    assert stored == {batch[index]["event_id"]: place for index, place in told.items()}
+    assert events_used(sending) - used == len(told), "what did not arrive costs nothing"
+
+
+def events_used(sending: Sending) -> int:
+    with sending.keys._database.connection() as connection:
+        key_id = sending.key.split("_")[1]
+        row = connection.execute("SELECT events FROM api_usage WHERE key_id = %s", (key_id,)).fetchone()
+    return row[0] if row else 0

@@ -9,12 +9,13 @@ def names(*wanted):
 
 
 def test_no_name_means_every_service():
-    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow", "mcp"]
+    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow", "mcp", "api"]
 
 
 def test_what_a_service_needs_comes_with_it():
     assert names("registry") == ["kafka", "registry"]
     assert names("mcp") == ["postgres", "clickhouse", "mcp"]
+    assert names("api") == ["postgres", "kafka", "registry", "api"]
 
 
 def test_an_unknown_service_is_told_with_the_known_ones():
@@ -26,7 +27,7 @@ def test_processes_and_ports_are_each_of_one_service_only(settings):
     specs = [spec for service in SERVICES.values() for spec in service.processes(settings)]
     ports = [port for spec in specs for port in spec.ports]
     assert len({spec.name for spec in specs}) == len(specs)
-    assert len(set(ports)) == len(ports) == 8
+    assert len(set(ports)) == len(ports) == 9
 
 
 def test_no_password_is_on_a_command_line(settings):

@@ -30,3 +30,17 @@ def test_where_nobody_listens(nobody):
 def test_a_command_passes_it_on(nobody):
     result = CliRunner().invoke(commands.app, ["plan", "--target", "lake"])
     assert isinstance(result.exception, CatalogUnavailableError)
+
+
+def test_a_rest_catalog_of_which_nobody_listens(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        rest = {"HEADWATER_CATALOG_TYPE": "rest", "HEADWATER_CATALOG_URI": uri, "HEADWATER_CATALOG_TOKEN": "hush"}
+        with (
+            environment(HEADWATER_HOME=str(tmp_path), **rest),
+            pytest.raises(CatalogUnavailableError, match=f"{uri}.*does not answer.*refused") as told,
+        ):
+            get_catalog()
+    assert told.value.retryable
+    assert "hush" not in str(told.value)

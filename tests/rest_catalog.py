@@ -1,0 +1,122 @@
+"""A real Iceberg REST catalog for the tests: Apache Iceberg's own `RESTCatalogServer`, over the stack's Postgres.
+
+It is the server of Iceberg's test fixtures (what the image `apache/iceberg-rest-fixture` runs). Its jars come by Ivy,
+once, into `rest-catalog/` of the downloads; where they cannot be fetched the tests are skipped, saying so. The rest of
+its class path are jars that the platform has anyway: PySpark's, and Spark's of the lake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyspark
+import pytest
+from tests.conftest import free_port
+
+from headwater.embedded.downloads import exclusive, ivy_command
+from headwater.embedded.java import ensure_java
+from headwater.settings import LOOPBACK, Settings, child_environment
+
+ICEBERG, JETTY = "1.12.0", "11.0.26"
+MODULES = {
+    f"org.apache.iceberg:iceberg-open-api:{ICEBERG}:test-fixtures": "",
+    f"org.apache.iceberg:iceberg-core:{ICEBERG}:tests": "",
+    f"org.apache.iceberg:iceberg-core:{ICEBERG}:": "",
+    f"org.apache.iceberg:iceberg-api:{ICEBERG}:": "",
+    f"org.apache.iceberg:iceberg-common:{ICEBERG}:": "",
+    f"org.apache.iceberg:iceberg-bundled-guava:{ICEBERG}:": "",
+    f"org.apache.iceberg:iceberg-aws:{ICEBERG}:": "",
+    **{
+        f"org.eclipse.jetty:jetty-{part}:{JETTY}:": ""
+        for part in ("server", "servlet", "http", "io", "util", "security")
+    },
+}
+"""Organisation, name, revision and classifier of each jar, and its SHA-256."""
+MAIN = "org.apache.iceberg.rest.RESTCatalogServer"
+START_SECONDS = 60.0
+
+
+@contextmanager
+def running_rest_catalog(settings: Settings, folder: Path, properties: Mapping[str, str]) -> Iterator[str]:
+    """The address of a server whose tables lie in the stack's Postgres, with these further catalog properties."""
+    jars = jars_of(settings)
+    java = ensure_java(settings).executable
+    port = free_port()
+    address = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_catalog_database}"
+    known = {
+        "uri": f"jdbc:postgresql://{address}",
+        "jdbc.user": settings.postgres_user,
+        "jdbc.password": settings.postgres_password.get_secret_value(),
+        "rest.port": str(port),
+        **properties,
+    }
+    # As the server reads its environment: _ is a dot, __ a dash.
+    variables = {f"CATALOG_{n.replace('-', '__').replace('.', '_').upper()}": v for n, v in known.items()}
+    classpath = [*jars, *(Path(pyspark.__file__).parent / "jars").glob("*.jar")]
+    classpath += [jar for jar in settings.jars_dir.glob("*.jar") if jar.name.startswith(("iceberg-aws", "postgresql"))]
+    command = [str(java), "-Xmx256m", "-cp", ":".join(map(str, classpath)), MAIN]
+    with (folder / "rest-catalog.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=child_environment(variables))
+    try:
+        uri = f"http://{LOOPBACK}:{port}"
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(uri):
+            assert process.poll() is None, (folder / "rest-catalog.log").read_text()[-3000:]
+            assert time.monotonic() < deadline, "the REST catalog does not answer"
+            time.sleep(0.1)
+        yield uri
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/v1/config", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def jars_of(settings: Settings) -> list[Path]:
+    """The server's own jars, fetched where they are missing; skips the test where they do not come."""
+    folder = settings.downloads_dir / "rest-catalog"
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / ".lock"):
+        wanted = {folder / _file(module): sha256 for module, sha256 in MODULES.items()}
+        if not all(jar.exists() for jar in wanted):
+            _fetch(settings, folder)
+    for jar, sha256 in wanted.items():
+        if not jar.exists():
+            pytest.skip(f"no REST catalog: {jar.name} did not come, see {folder / 'ivy.log'}")
+        assert hashlib.sha256(jar.read_bytes()).hexdigest() == sha256, f"{jar.name} is not what it was"
+    return list(wanted)
+
+
+def _fetch(settings: Settings, folder: Path) -> None:
+    dependencies = "\n".join(map(_dependency, MODULES))
+    pattern = "[artifact]-[revision](-[classifier]).[ext]"
+    command = ivy_command(ensure_java(settings).executable, folder, dependencies, ["rest"], pattern, poms=False)
+    with (folder / "ivy.log").open("wb") as log:
+        subprocess.run(command, stdout=log, stderr=log, timeout=300, check=False)
+    for jar in (folder / "files").glob("*.jar"):
+        jar.replace(folder / jar.name)
+
+
+def _dependency(module: str) -> str:
+    organisation, name, revision, classifier = module.split(":")
+    mark = f' m:classifier="{classifier}"' if classifier else ""
+    head = f'<dependency org="{organisation}" name="{name}" rev="{revision}" conf="rest->default" transitive="false">'
+    return f'{head}<artifact name="{name}" type="jar" ext="jar"{mark}/></dependency>'
+
+
+def _file(module: str) -> str:
+    _, name, revision, classifier = module.split(":")
+    return f"{name}-{revision}{f'-{classifier}' if classifier else ''}.jar"
