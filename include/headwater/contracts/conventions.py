@@ -40,10 +40,10 @@ REQUIRED_PROPERTIES: dict[Kind, set[str]] = {
     Kind.MODEL: {"spread"},
 }
 ALLOWED_PROPERTIES: dict[Kind, set[str]] = {
-    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history"},
-    Kind.TABLE: {"sourceSystem", "orderByNewest", "history"},
-    Kind.FILES: {"sourceSystem", "orderByNewest"},
-    Kind.MODEL: {"spread", "changeColumn"},
+    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history", "sortBy"},
+    Kind.TABLE: {"sourceSystem", "orderByNewest", "history", "sortBy"},
+    Kind.FILES: {"sourceSystem", "orderByNewest", "sortBy"},
+    Kind.MODEL: {"spread", "changeColumn", "sortBy"},
 }
 LOGICAL_TYPES: dict[Primitive, str] = {
     Primitive.STRING: "string",
@@ -157,6 +157,7 @@ def _dataset_properties(document: Document) -> Errors:
     for name in sorted(set(given) - ALLOWED_PROPERTIES[kind]):
         yield document.error(at, f"custom property '{name}' has no meaning for a {kind}", "remove it")
     named = [given[k] for k in ("messageKey", "changeColumn") if k in given] + given.get("orderByNewest", [])
+    named += given.get("sortBy", [])
     for column in named:
         if column not in column_names(document):
             yield document.error(at, f"there is no column '{column}'", "name a column of the dataset")

@@ -152,6 +152,7 @@ def _build(document: Document) -> Dataset:
         order_by_newest=tuple(custom.get("orderByNewest", _NEWEST[kind])),
         history=custom.get("history", False),
         partition_by=_partitions(schema),
+        sort_by=tuple(custom.get("sortBy", ())),
         row_rules=_row_rules(schema, kind),
         table_rules=_table_rules(schema, key, kind),
         warehouse=_warehouse(servers.get("gold")),

@@ -130,6 +130,7 @@ class Dataset:
     order_by_newest: tuple[str, ...] = ()  # which of two rows of a key wins: compared in this order, greatest wins
     history: bool = False  # SCD2 in silver: valid_from, valid_to, is_current, and a surrogate key
     partition_by: tuple[PartitionField, ...] = ()  # of the silver or gold table
+    sort_by: tuple[str, ...] = ()  # columns by which compaction sorts the silver or gold table
     row_rules: tuple[RowRule, ...] = ()
     table_rules: tuple[TableRule, ...] = ()
     warehouse: WarehouseTable | None = None

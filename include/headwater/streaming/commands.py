@@ -149,7 +149,7 @@ def ledger(
 
 
 def _print_ledgers(found: Sequence[StreamLedger], checks: Sequence[Verification], come: Sequence[StreamReach]) -> None:
-    columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
+    columns = ("begin", "next", "end", "read", "quarantined", "retained", "empty", "lost", "unaccounted")
     rows = table("topic", "partition", *columns)
     for one in found:
         for line in one.partitions:
