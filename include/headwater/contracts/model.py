@@ -139,6 +139,7 @@ class Dataset:
     change_column: str | None = None  # gold: the date column by which changes spread
     freshness_seconds: int | None = None
     latency_seconds: int | None = None
+    watermark_seconds: int | None = None  # stream: an event that lies further behind the newest one is late
     roles: tuple[str, ...] = ()  # who may read
     tags: tuple[str, ...] = ()
     retention_days: Mapping[str, int] = field(default_factory=dict)  # bronze, silver, gold, snapshots

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
+from headwater.lake.told_twice import tell_apart
 from headwater.settings import Settings, get_settings
 
 REMEDY = "see `headwater status`, then `headwater up postgres`"
@@ -52,6 +53,7 @@ def catalog_properties(settings: Settings) -> dict[str, str]:
 def _open(properties: tuple[tuple[str, str], ...]) -> SqlCatalog:
     try:
         catalog = SqlCatalog(CATALOG, **dict(properties))
+        tell_apart(catalog.engine)
     except OperationalError as error:
         raise _unavailable(error.orig) from error
     event.listen(catalog.engine, "handle_error", _explain)

@@ -85,6 +85,8 @@ def _catalog(settings: Settings) -> dict[str, str]:
         f"{prefix}.jdbc.user": settings.postgres_user,
         f"{prefix}.jdbc.password": settings.postgres_password.get_secret_value(),
         f"{prefix}.jdbc.schema-version": "V1",
+        # Values in the statement's own text: by them Postgres recognises a commit that comes twice (`told_twice`).
+        f"{prefix}.jdbc.preferQueryMode": "simple",
         f"{prefix}.warehouse": settings.lake_uri,
         f"{prefix}.cache-enabled": "false",
         # Each session has a catalog of its own; a session works on one table at a time.

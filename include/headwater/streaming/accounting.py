@@ -25,12 +25,14 @@ from headwater.streaming.positions import gone_offsets
 
 @dataclass(frozen=True, slots=True)
 class PartitionLine:
-    """One partition. `read` + `quarantined` + `retained` + `empty` + `lost` + `unaccounted` are the offsets [begin, end).
+    """One partition. Of its offsets [begin, end) each is `read`, `quarantined`, `retained`, `empty`, `lost` or else
+    `unaccounted`.
 
     `next` is where the stream goes on; `end` is the broker's; `unaccounted` are those nobody has read (the stream has
     yet to come to them) and those that were covered by a batch and are not in the table (`missing`, never more than 0
     in a healthy stream). `retained` were in bronze as long as the contract keeps rows. `gone` are those that the broker
-    dropped before they were read and nobody has accepted as lost. `topic_id` is the topic these are offsets of: after a recreation there are two.
+    dropped before they were read and nobody has accepted as lost. `topic_id` is the topic these are offsets of: after a
+    recreation there are two.
     """
 
     topic_id: str
