@@ -23,22 +23,22 @@ TRIGGER = "headwater_told_twice"
 ERROR = "HW017"
 """SQLSTATE of a commit that was carried out before."""
 _THERE = "SELECT 1 FROM pg_trigger WHERE tgname = :trigger AND tgrelid = to_regclass('iceberg_tables')"
-_FUNCTION = f"""
-CREATE OR REPLACE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$
+_FUNCTION = """
+CREATE OR REPLACE FUNCTION headwater_told_twice() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM changed) AND EXISTS (
         SELECT FROM iceberg_tables
         WHERE position(quote_literal(metadata_location) IN current_query()) > 0
           AND position(quote_literal(previous_metadata_location) IN current_query()) > 0
     ) THEN
-        RAISE EXCEPTION 'this commit was made before; its answer was lost' USING ERRCODE = '{ERROR}';
+        RAISE EXCEPTION 'this commit was made before; its answer was lost' USING ERRCODE = 'HW017';
     END IF;
     RETURN NULL;
 END $$
 """
-_CREATE = f"""
-CREATE OR REPLACE TRIGGER {TRIGGER} AFTER UPDATE ON iceberg_tables
-REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION {TRIGGER}()
+_CREATE = """
+CREATE OR REPLACE TRIGGER headwater_told_twice AFTER UPDATE ON iceberg_tables
+REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION headwater_told_twice()
 """
 
 log = logging.getLogger(__name__)
