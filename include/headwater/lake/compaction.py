@@ -92,13 +92,12 @@ def _settled_tasks(table: Table, scope: Scope) -> Iterable[FileScanTask]:
 def compact(spark: SparkSession, catalog: Catalog, name: str, scope: Scope) -> dict[str, int]:
     """Rewrite what `plan` finds; again, from the table as it is then, where another writer came first.
 
-    Raises `RetryableError` where it did each time and nothing at all could be rewritten.
+    Raises `RetryableError` where one did each time, and nothing at all could be rewritten.
     """
     done: Counter[str] = Counter(plan(catalog.load_table(name), scope).as_json())
     failure: Exception | None = None
     for _ in range(TRIES):
         if not plan(catalog.load_table(name), scope):
-            failure = None
             break
         try:
             row = _rewrite(spark, name, scope)
@@ -106,15 +105,13 @@ def compact(spark: SparkSession, catalog: Catalog, name: str, scope: Scope) -> d
             if not is_conflict(error):
                 raise
             failure = error
-            done["conflicts"] += 1
-            log.warning("%s: compaction met another writer: %.200s", name, error)
-            continue
-        done.update(_counts(row))
-        failure = None
-        if not row["failed_data_files_count"]:
-            break
+        else:
+            done.update(_counts(row))
+            if row["rewritten_data_files_count"]:
+                continue
         done["conflicts"] += 1
-    if failure is not None and not done["files_rewritten"]:
+        log.warning("%s: compaction met another writer: %.200s", name, failure or "all portions were refused")
+    if done["conflicts"] and not done["files_rewritten"]:
         remedy = "nothing was changed; the next maintenance tries again"
         raise RetryableError("compaction met another writer", where=name, remedy=remedy) from failure
     return dict(done)

@@ -16,6 +16,7 @@ stay, whatever their age.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -31,9 +32,11 @@ from headwater.contracts.types import Primitive
 from headwater.lake import commits
 from headwater.lake.batches import file_batches
 from headwater.lake.bounds import literal
+from headwater.lake.catalog import CatalogUnavailableError
 from headwater.lake.changes import RETENTION
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import quoted
+from headwater.lake.snapshots import TOKEN, with_token
 from headwater.settings import get_settings
 from headwater.streaming.accounting import of_topic
 from headwater.streaming.ledger import Account, Retained, nearest_account, retained_of
@@ -138,11 +141,17 @@ def _drop_stream(table: Table, cut: Cut) -> dict[str, Any]:
         return {"rows": 0}
     rows = expired_rows(table, cut)
     noted = _counted(table, account, cut)
-    with table.transaction() as transaction:
-        transaction.delete(cut.row_filter, snapshot_properties={RETENTION: cut.condition, **noted.properties()})
-        transaction.set_properties(noted.properties())
-    told = {"first_attempts_so_far": dict(noted.rows), "all_below": dict(noted.below)}
-    return {"rows": rows, "snapshot_id": table.metadata.current_snapshot_id} | told
+    token = uuid.uuid4().hex
+    told = {RETENTION: cut.condition, TOKEN: token, **noted.properties()}
+    try:
+        with table.transaction() as transaction:
+            transaction.delete(cut.row_filter, snapshot_properties=told)
+            transaction.set_properties(noted.properties())
+    except CatalogUnavailableError:
+        if with_token(table.refresh(), token) is None:
+            raise  # otherwise the rows have gone, and only the answer was lost
+    counted = {"first_attempts_so_far": dict(noted.rows), "all_below": dict(noted.below)}
+    return {"rows": rows, "snapshot_id": table.metadata.current_snapshot_id} | counted
 
 
 def _counted(table: Table, account: Account, cut: Cut) -> Retained:
