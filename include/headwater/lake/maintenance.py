@@ -96,7 +96,7 @@ def maintain_table(
             return run
         run["after"] = effects.measure(catalog, name, probe).as_json()
     effects.store(name, dataset.name, time.monotonic() - begun, run)
-    log.warning("%s: %s", name, told(run))
+    log.info("%s: %s", name, told(run))
     return run
 
 

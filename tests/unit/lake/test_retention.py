@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.integration.streaming.bronze import add_rows, row
 from tests.unit.lake.tables import append, new_catalog
 
+from headwater.contracts.iceberg import apply_table
 from headwater.contracts.loader import load_dataset
 from headwater.contracts.model import Dataset
 from headwater.lake.changes import RETENTION, changed_partitions
-from headwater.lake.retention import Cut, cut_of
+from headwater.lake.retention import Cut, _drop_stream, cut_of
 from headwater.lake.spread import has_changed
-from headwater.streaming.ledger import RETAINED, Retained, retained_of
+from headwater.streaming.ledger import RETAINED, Account, Retained, nearest_account, retained_of
 
 NOW = datetime(2026, 11, 21, 20, 30, tzinfo=UTC)
 DAYS = {"bronze": 90, "silver": 730, "gold": 2557}
@@ -63,6 +65,31 @@ def test_the_note_of_what_has_gone_speaks_of_one_topic(tmp_path: Path) -> None:
     assert RETAINED in table.properties
     assert retained_of(table, "T") == noted
     assert retained_of(table, "another") == Retained("another", {}, {})
+
+
+def test_rows_and_the_note_of_them_go_in_one_commit(tmp_path: Path) -> None:
+    catalog, sales = new_catalog(tmp_path), dataset("transactions")
+    apply_table(catalog, sales, "bronze.transactions")
+    table, account = catalog.load_table("bronze.transactions"), Account("T", {}, {})
+    for first, arrived in ((0, NOW - timedelta(days=100)), (3, NOW)):
+        account = account.advanced({0: first + 3})
+        rows = [row(n, n, _kafka_topic_id="T", _ingested_at=arrived) for n in range(first, first + 3)]
+        again = row(first, first, _kafka_topic_id="T", _ingested_at=arrived, _attempt=1)
+        add_rows(table, [*rows, again], account.properties())
+    cut = cut_of(sales, "bronze.transactions", NOW)
+    assert cut is not None
+    before = len(table.metadata.snapshots)
+
+    gone = _drop_stream(table, cut)
+
+    assert (gone["rows"], gone["first_attempts_so_far"], gone["all_below"]) == (4, {0: 3}, {0: 3})
+    table = catalog.load_table("bronze.transactions")
+    assert retained_of(table, "T") == Retained("T", {0: 3}, {0: 3})
+    assert sorted(table.scan().to_arrow()["_kafka_offset"].to_pylist()) == [3, 3, 4, 5]
+    assert len(table.metadata.snapshots) == before + 1
+    found = nearest_account(table)
+    assert found is not None
+    assert found.offsets == {0: 6}, "the account goes on as it was"
 
 
 def test_what_went_by_age_is_no_change_to_what_was_built_from_it(tmp_path: Path) -> None:
