@@ -35,7 +35,7 @@ from headwater.lake.compaction import Scope
 from headwater.lake.locks import table_lock
 from headwater.lake.readers import Reader, oldest_needed, readers_of, under_way
 from headwater.lake.references import time_of
-from headwater.lake.snapshots import head_id
+from headwater.lake.snapshots import ancestry, head_id
 from headwater.lake.tags import POSITION_TAG, move_tag
 
 KEEP = {Kind.STREAM: timedelta(hours=1)}
@@ -141,8 +141,8 @@ class _Table:
             usual = timedelta(days=days)
         limit, held_by = expiry_limit(self._load(), readers, self.wish.moment - (self.wish.keep or usual))
         for name, since in under_way(self.catalog, self.name).items():
-            if since < limit:
-                limit, held_by = since, f"{name}, which is being built"
+            if (seen := newest_at(self._load(), since)) < limit:
+                limit, held_by = seen, f"{name}, which is being built"
         return limit, held_by
 
     def _let_go(self, readers: list[Reader]) -> dict[str, Any]:
@@ -185,6 +185,12 @@ def expiry_limit(table: Table, readers: list[Reader], wished: datetime) -> tuple
     if needed is not None and needed[0] < wished.timestamp() * 1000:
         return datetime.fromtimestamp(needed[0] / 1000, UTC), needed[1]
     return wished, None
+
+
+def newest_at(table: Table, moment: datetime) -> datetime:
+    """When the snapshot was committed that was the newest at that moment: who begins then reads it."""
+    before = (time_of(snapshot) for snapshot in ancestry(table))
+    return next((committed for committed in before if committed <= moment), moment)
 
 
 def orphan_limit(table: Table, is_stream: bool, readers: list[Reader], now: datetime) -> datetime:
