@@ -156,6 +156,12 @@ class HeldCommits:
         [waiting] = self._waiting(but)
         return waiting
 
+    def await_waiting(self, *but: int) -> int:
+        """Until a commit of this process waits, on another connection than `but`; that connection's number."""
+        wait_until(lambda: bool(self._waiting(but)), "a commit waits")
+        [waiting] = self._waiting(but)
+        return waiting
+
     def _waiting(self, but: Sequence[int]) -> set[int]:
         # Who waits in a queue is blocked by the one before it: a killed job's own connection still stands in line.
         query = "SELECT pid FROM pg_stat_activity WHERE pg_blocking_pids(pid) && %s::int[]"

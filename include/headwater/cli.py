@@ -41,7 +41,7 @@ COMMANDS = {
         "headwater.streaming.quarantine_commands", "What could not be read, or did not pass: list, mend, replay."
     ),
     "spark": Entry("headwater.lake.commands", "What spark-submit must be told to run the jobs."),
-    "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, and take one back."),
+    "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, take one back, look after them."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
 }

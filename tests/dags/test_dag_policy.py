@@ -179,7 +179,9 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
     of_facilities = {"silver.doors": set(), "gold.mart_doors": {"silver.doors"}, "warehouse.load": {"gold.mart_doors"}}
     assert tasks["facilities"] == tasks["facilities_restate"] == of_facilities
     assert tasks["weather"] == {"bronze.rain": set(), "silver.rain": {"bronze.rain"}}
-    assert set(tasks["maintenance"]) == {"doors", "mart_doors", "rain"}
+    of_doors, of_rain = ([f"bronze.{n}", f"silver.{n}", f"silver.{n}_refused"] for n in ("doors", "rain"))
+    mapped = dags["maintenance"].get_task("maintain").expand_input.value["arguments"]
+    assert [arguments[-1] for arguments in mapped] == [*of_doors, "gold.mart_doors", *of_rain]
     assert dags["weather"].default_args["owner"] == "weather"
     assert "`facilities_restate`" in dags["facilities"].doc_md
     assert dags["facilities"].get_task("warehouse.load").application_args == ["--domain", "facilities"]

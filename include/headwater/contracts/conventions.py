@@ -22,6 +22,8 @@ TIME_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "y": 365 * 86_400}
 """Seconds of the units that slaProperties may use."""
 
 SLA_PROPERTIES = {"freshness", "latency", "retention"}
+STREAM_SLA_PROPERTIES = {"clockSkew", "watermark"}
+"""How far in the future an event may lie, and how far behind the newest one it may come without being late."""
 RETENTION_ELEMENTS = {"bronze", "silver", "gold", "snapshots"}
 CLASSIFICATIONS = {"public", "internal", "confidential", "restricted"}
 PARTITION_TRANSFORMS = {"identity", "day", "month", "year"}
@@ -40,10 +42,10 @@ REQUIRED_PROPERTIES: dict[Kind, set[str]] = {
     Kind.MODEL: {"spread"},
 }
 ALLOWED_PROPERTIES: dict[Kind, set[str]] = {
-    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history"},
-    Kind.TABLE: {"sourceSystem", "orderByNewest", "history"},
-    Kind.FILES: {"sourceSystem", "orderByNewest"},
-    Kind.MODEL: {"spread", "changeColumn"},
+    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history", "sortBy"},
+    Kind.TABLE: {"sourceSystem", "orderByNewest", "history", "sortBy"},
+    Kind.FILES: {"sourceSystem", "orderByNewest", "sortBy"},
+    Kind.MODEL: {"spread", "changeColumn", "sortBy"},
 }
 LOGICAL_TYPES: dict[Primitive, str] = {
     Primitive.STRING: "string",
@@ -157,6 +159,7 @@ def _dataset_properties(document: Document) -> Errors:
     for name in sorted(set(given) - ALLOWED_PROPERTIES[kind]):
         yield document.error(at, f"custom property '{name}' has no meaning for a {kind}", "remove it")
     named = [given[k] for k in ("messageKey", "changeColumn") if k in given] + given.get("orderByNewest", [])
+    named += given.get("sortBy", [])
     for column in named:
         if column not in column_names(document):
             yield document.error(at, f"there is no column '{column}'", "name a column of the dataset")
@@ -241,17 +244,20 @@ def _column_type(document: Document, at: NodePath, column: dict[str, Any]) -> Er
 
 
 def _sla(document: Document) -> Errors:
+    known = SLA_PROPERTIES | (STREAM_SLA_PROPERTIES if kind_of(document) is Kind.STREAM else set())
+    own = {column["name"] for _, column in columns(document)}
     for i, sla in enumerate(document.data.get("slaProperties") or []):
         at: NodePath = ("slaProperties", i)
-        if sla["property"] not in SLA_PROPERTIES:
-            yield document.error(
-                at, f"unknown slaProperty '{sla['property']}'", f"one of {', '.join(sorted(SLA_PROPERTIES))}"
-            )
+        if sla["property"] not in known:
+            yield document.error(at, f"unknown slaProperty '{sla['property']}'", f"one of {', '.join(sorted(known))}")
         elif sla.get("unit") not in TIME_UNITS or type(sla["value"]) not in (int, float) or sla["value"] <= 0:
             yield document.error(at, "value and unit are no duration", f"units are {', '.join(TIME_UNITS)}")
         elif sla["property"] == "retention" and sla.get("element") not in RETENTION_ELEMENTS:
             remedy = f"element is one of {', '.join(sorted(RETENTION_ELEMENTS))}"
             yield document.error(at, "retention of what?", remedy)
+        elif sla["property"] == "clockSkew" and "event_timestamp" in own:
+            remedy = "give that column the `maximum` instead"
+            yield document.error(at, "clockSkew would be ignored: the contract declares event_timestamp itself", remedy)
 
 
 def severity_is_known(check: dict[str, Any]) -> bool:

@@ -94,7 +94,7 @@ def _tasks(settings: Settings, dataset: Dataset) -> Iterator[str]:
     graph = pipeline_graph(load_contracts(settings.contracts_dir), settings.gold_models_dir)
     if graph[dataset.name]["restatable"]:
         yield f"{dataset.domain}{RESTATE}: {layer}.{dataset.name}"
-    yield f"maintenance: {dataset.name}"
+    yield from (f"maintenance: maintain {table}" for table in table_names(dataset))
 
 
 def _views(settings: Settings, dataset: Dataset) -> tuple[LiveView, ...]:

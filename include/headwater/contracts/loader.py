@@ -44,10 +44,11 @@ _NEWEST = {
     Kind.FILES: ("_ingested_at",),
     Kind.MODEL: (),
 }
-_ENVELOPE_OPTIONS: dict[str, dict[str, str]] = {
-    "event_timestamp": {"minimum": "2000-01-01T00:00:00Z", "maximum": "_ingested_at + P1D"}
-}
-"""Bounds of the envelope where a contract does not declare the field itself: no event from 1970 or 2099."""
+EARLIEST_EVENT = "2000-01-01T00:00:00Z"
+DEFAULT_CLOCK_SKEW = 86_400
+"""Seconds by which an event may lie ahead of its arrival where a contract does not say: none from 2099."""
+DEFAULT_WATERMARK = 3_600
+"""Seconds by which an event may lie behind the newest one before it counts as late, where a contract does not say."""
 
 
 class ContractErrors(ContractError):
@@ -152,7 +153,8 @@ def _build(document: Document) -> Dataset:
         order_by_newest=tuple(custom.get("orderByNewest", _NEWEST[kind])),
         history=custom.get("history", False),
         partition_by=_partitions(schema),
-        row_rules=_row_rules(schema, kind),
+        sort_by=tuple(custom.get("sortBy", ())),
+        row_rules=_row_rules(schema, kind, _seconds(contract, "clockSkew") or DEFAULT_CLOCK_SKEW),
         table_rules=_table_rules(schema, key, kind),
         warehouse=_warehouse(servers.get("gold")),
         live=_warehouse(servers.get("live")),
@@ -160,6 +162,7 @@ def _build(document: Document) -> Dataset:
         change_column=custom.get("changeColumn"),
         freshness_seconds=_seconds(contract, "freshness"),
         latency_seconds=_seconds(contract, "latency"),
+        watermark_seconds=(_seconds(contract, "watermark") or DEFAULT_WATERMARK) if kind is Kind.STREAM else None,
         roles=tuple(str(r.role) for r in contract.roles or []),
         tags=tuple(contract.tags or ()),
         retention_days=_retention(contract, kind),
@@ -204,23 +207,32 @@ def _partitions(schema: SchemaObject) -> tuple[PartitionField, ...]:
     return tuple(PartitionField(str(c.name), _custom(c).get("partitionTransform", "identity")) for c in parts)
 
 
-def _row_rules(schema: SchemaObject, kind: Kind) -> tuple[RowRule, ...]:
+def _row_rules(schema: SchemaObject, kind: Kind, skew: int) -> tuple[RowRule, ...]:
     declared = list(schema.properties or [])
     if kind is Kind.STREAM:
         own = {c.name for c in declared}
-        declared = [_envelope_property(c) for c in ENVELOPE if c.name not in own] + declared
+        declared = [_envelope_property(c, skew) for c in ENVELOPE if c.name not in own] + declared
     found = [rule for c in declared for rule in (*column_rules(c), *custom_row_rules(c.quality, c.name))]
     return (*found, *custom_row_rules(schema.quality))
 
 
-def _envelope_property(column: Column) -> SchemaProperty:
+def _envelope_property(column: Column, skew: int) -> SchemaProperty:
+    """A field of the envelope that the contract does not declare; of the event's time both ends are bounded."""
+    options = {"minimum": EARLIEST_EVENT, "maximum": f"_ingested_at + {_period(skew)}"}
     return SchemaProperty(
         name=column.name,
         physicalType=str(column.type),
         logicalType="timestamp" if column.type is Primitive.TIMESTAMP else "string",
         required=column.required,
-        logicalTypeOptions=_ENVELOPE_OPTIONS.get(column.name),
+        logicalTypeOptions=options if column.name == "event_timestamp" else None,
     )
+
+
+def _period(seconds: int) -> str:
+    """ISO 8601, as `rules` reads it."""
+    if seconds % 86_400 == 0:
+        return f"P{seconds // 86_400}D"
+    return f"PT{seconds // 3_600}H" if seconds % 3_600 == 0 else f"PT{seconds}S"
 
 
 def _table_rules(schema: SchemaObject, key: tuple[str, ...], kind: Kind) -> tuple[TableRule, ...]:

@@ -130,6 +130,7 @@ class Dataset:
     order_by_newest: tuple[str, ...] = ()  # which of two rows of a key wins: compared in this order, greatest wins
     history: bool = False  # SCD2 in silver: valid_from, valid_to, is_current, and a surrogate key
     partition_by: tuple[PartitionField, ...] = ()  # of the silver or gold table
+    sort_by: tuple[str, ...] = ()  # columns by which compaction sorts the silver or gold table
     row_rules: tuple[RowRule, ...] = ()
     table_rules: tuple[TableRule, ...] = ()
     warehouse: WarehouseTable | None = None
@@ -138,6 +139,7 @@ class Dataset:
     change_column: str | None = None  # gold: the date column by which changes spread
     freshness_seconds: int | None = None
     latency_seconds: int | None = None
+    watermark_seconds: int | None = None  # stream: an event that lies further behind the newest one is late
     roles: tuple[str, ...] = ()  # who may read
     tags: tuple[str, ...] = ()
     retention_days: Mapping[str, int] = field(default_factory=dict)  # bronze, silver, gold, snapshots

@@ -18,7 +18,7 @@ from headwater.contracts.types import Primitive, parse_type
 _COMPARE = {"minimum": ">=", "maximum": "<=", "exclusiveMinimum": ">", "exclusiveMaximum": "<"}
 _LENGTH = {"minLength": ">=", "maxLength": "<="}
 _RULE_NAME = re.compile(r"(?<!^)(?=[A-Z])")
-RELATIVE_BOUND = re.compile(r"_ingested_at\s*(?P<sign>[+-])\s*P(?:(?P<day>\d+)D|T(?P<hour>\d+)H)")
+RELATIVE_BOUND = re.compile(r"_ingested_at\s*(?P<sign>[+-])\s*P(?:(?P<day>\d+)D|T(?:(?P<hour>\d+)H|(?P<second>\d+)S))")
 """A bound in a timestamp's `minimum` or `maximum` that moves with the time of arrival: `_ingested_at + P1D`.
 
 Not with the clock: a rebuild of silver a year later must judge the same row in the same way.
@@ -71,7 +71,7 @@ def _bound(column: SchemaProperty, bound: object) -> str:
     if kind not in (Primitive.DATE, Primitive.TIMESTAMP):
         return str(bound)
     if match := RELATIVE_BOUND.fullmatch(str(bound)):
-        unit, amount = ("DAY", match["day"]) if match["day"] else ("HOUR", match["hour"])
+        unit, amount = next((unit.upper(), match[unit]) for unit in ("day", "hour", "second") if match[unit])
         return f"_ingested_at {match['sign']} INTERVAL {amount} {unit}"
     if kind is Primitive.DATE:
         return f"DATE '{bound}'"

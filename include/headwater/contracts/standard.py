@@ -26,6 +26,7 @@ SCHEMA_PROPERTIES: dict[str, type] = {
     "eventType": str,
     "orderByNewest": list,
     "history": bool,
+    "sortBy": list,
     "spread": dict,
     "changeColumn": str,
 }

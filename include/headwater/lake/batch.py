@@ -11,16 +11,19 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from headwater.contracts.layers import ATTEMPT, OFFSET, PARTITION
 from headwater.contracts.model import Dataset, Kind, Severity
+from headwater.lake import lateness
 from headwater.lake.bounds import Bounds, bounded_columns, bounds_of, group_expression
 from headwater.lake.changes import AppendRange, InputExpired, appended_since
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import ACCEPTED_ROW, IS_DELETED, quoted
+from headwater.lake.event_time import EventTime
 from headwater.lake.snapshots import (
     INPUT_OFFSETS_PREFIX,
     ancestry,
@@ -52,7 +55,7 @@ class Batch:
 class Summary:
     """What a conformed batch amounts to; `bounds` are those of the rows that were asked for.
 
-    `warned` counts the accepted rows that break each rule of severity warning.
+    `warned` counts the accepted rows that break each rule of severity warning; `events` is what it brought of a stream.
     """
 
     rows: int
@@ -60,6 +63,7 @@ class Summary:
     highest_attempt: int
     bounds: Bounds
     warned: Mapping[str, int] = field(default_factory=dict)
+    events: EventTime = field(default_factory=EventTime)
 
 
 def read_batch(spark: SparkSession, dataset: Dataset, bronze: Table, reader: Table, since: int | None) -> Batch | None:
@@ -83,8 +87,13 @@ def read_appends(spark: SparkSession, name: str, appended: AppendRange) -> DataF
     return spark.read.options(**options).table(name)
 
 
-def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_ROW) -> Summary:
-    """Count the rows and the refused ones, and find the ranges of partition and keys of the `bounded` rows."""
+def summarize(
+    conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_ROW, mark: datetime | None = None
+) -> Summary:
+    """Count the rows and the refused ones, and find the ranges of partition and keys of the `bounded` rows.
+
+    Events before the watermark `mark` are counted as late.
+    """
     columns = bounded_columns(dataset)
     ranges = [
         f"{how}(if({bounded}, {name}, null)) AS {how}_{i}"
@@ -102,6 +111,7 @@ def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_RO
         f"count_if(NOT {ACCEPTED_ROW}) AS refused",
         f"count_if({bounded}) AS bounded",
         f"coalesce({attempt}, 0) AS attempt",
+        *lateness.counts(dataset, mark),
     ]
     grouped = conformed.selectExpr("*", f"{group_expression(dataset)} AS _group").groupBy("_group")
     rows = grouped.agg(*(functions.expr(text) for text in counts + warned + ranges)).collect()
@@ -112,6 +122,7 @@ def summarize(conformed: DataFrame, dataset: Dataset, bounded: str = ACCEPTED_RO
         highest_attempt=max((row["attempt"] for row in rows), default=0),
         bounds=bounds_of(columns, groups),
         warned={rule.name: sum(row[f"warned_{i}"] for row in rows) for i, rule in enumerate(warnings)},
+        events=lateness.of_rows(dataset, rows),
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
 from headwater.lake.storage import for_python
+from headwater.lake.told_twice import tell_apart
 from headwater.settings import get_settings
 
 REMEDY = "see `headwater status`, then `headwater up postgres`"
@@ -67,6 +68,7 @@ def _open(properties: tuple[tuple[str, str], ...]) -> Catalog:
 def _on_postgres(properties: dict[str, str]) -> SqlCatalog:
     try:
         catalog = SqlCatalog(CATALOG, **properties)
+        tell_apart(catalog.engine)
     except OperationalError as error:
         raise _unavailable(error.orig) from error
     event.listen(catalog.engine, "handle_error", _explain)

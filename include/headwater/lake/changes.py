@@ -1,6 +1,8 @@
 """What has happened to a table since a snapshot, from its metadata alone; no data file is opened.
 
-Compaction writes `replace` snapshots: the same rows in other files. They are never a change.
+Compaction writes `replace` snapshots: the same rows in other files. They are never a change. Rows that go because they
+have been kept as long as the contract says (`RETENTION`) are none either, to what was built from them: gold keeps its
+own rows longer than silver does.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pyiceberg.types import DateType, PrimitiveType, TimestampType, TimestamptzT
 from headwater.lake.snapshots import ancestry, head_id, operation_of, properties_of
 
 EPOCH = date(1970, 1, 1)
+RETENTION = "headwater.retention"
+"""Summary key of a snapshot in which rows went by age alone; its value says which."""
 
 
 class InputExpired(Exception):
@@ -78,18 +82,20 @@ def appended_since(table: Table, snapshot_id: int | None, branch: str = "main") 
     return AppendRange(snapshot_id, end, rows, files, size)
 
 
-def changed_partitions(table: Table, since: int | None, column: str, branch: str = "main") -> ChangedDates | None:
+def changed_partitions(
+    table: Table, since: int | None, column: str, branch: str = "main", *, retention: bool = False
+) -> ChangedDates | None:
     """Dates of `column` whose rows may have changed after snapshot `since`.
 
     Taken from the partitions of the files that each commit added or removed, where the table is partitioned by a
     transform of `column`, else from the column's bounds in those files. None means everything: `since` is None or no
     longer reachable, or a file says nothing about the column (a positional delete file in a table that is not
-    partitioned by it).
+    partitioned by it). With `retention`, rows that went by age count too: for copies that are kept as long as these.
     """
     if since is None:
         return None
     try:
-        snapshots = [s for s in _after(table, since, branch) if operation_of(s) != "replace"]
+        snapshots = [s for s in _after(table, since, branch) if is_change(s) or (retention and by_age(s))]
     except InputExpired:
         return None
     ranges: set[DateRange] = set()
@@ -100,6 +106,16 @@ def changed_partitions(table: Table, since: int | None, column: str, branch: str
                 return None
             ranges.add(found)
     return ChangedDates(joined(ranges))
+
+
+def is_change(snapshot: Snapshot) -> bool:
+    """Whether it may say something else than the one before it: neither compaction nor retention does."""
+    return operation_of(snapshot) != "replace" and not by_age(snapshot)
+
+
+def by_age(snapshot: Snapshot) -> bool:
+    """Whether rows have gone in it by their age alone."""
+    return RETENTION in properties_of(snapshot)
 
 
 def joined(ranges: Iterable[DateRange]) -> tuple[DateRange, ...]:

@@ -18,10 +18,9 @@ from pyiceberg.table.snapshots import Snapshot
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.errors import RetryableError
-from headwater.lake.snapshots import ancestry, properties_of
+from headwater.lake.snapshots import TOKEN, with_token
 
 CATALOG = "lake"
-TOKEN = "headwater.commit"  # noqa: S105  (a summary key)
 TRIES = 4
 FIRST_PAUSE_SECONDS = 0.5
 CONFLICTS = (
@@ -71,7 +70,7 @@ def _commit(catalog: Catalog, name: str, write: Callable[[str], None]) -> Snapsh
             write(token)
         except Exception as error:  # noqa: BLE001  (py4j and Connect each have their own; judged below)
             failure = error
-        if (snapshot := _with_token(catalog, name, token)) is not None:
+        if (snapshot := with_token(catalog.load_table(name), token)) is not None:
             return snapshot
         if failure is None:
             raise RetryableError("the commit is not in the table's history", where=name, remedy="run the job again")
@@ -84,14 +83,6 @@ def _commit(catalog: Catalog, name: str, write: Callable[[str], None]) -> Snapsh
         log.warning("%s: commit met another writer, try %d of %d: %.200s", name, attempt, TRIES, failure)
         time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
     raise AssertionError("unreachable")
-
-
-def _with_token(catalog: Catalog, name: str, token: str) -> Snapshot | None:
-    """The snapshot that carries the token, among the table's recent ancestors."""
-    for snapshot in ancestry(catalog.load_table(name)):
-        if properties_of(snapshot).get(TOKEN) == token:
-            return snapshot
-    return None
 
 
 def is_conflict(error: Exception) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -28,6 +29,13 @@ _HOLDERS = """
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
       AND (l.classid::bigint << 32 | l.objid::bigint) = %s
+"""
+_RUNNING = """
+    SELECT l.classid::bigint << 32 | l.objid::bigint AS key, min(a.backend_start)
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND (l.classid::bigint << 32 | l.objid::bigint) = ANY(%s)
+    GROUP BY 1
 """
 
 
@@ -86,6 +94,16 @@ def lock_key(table: str) -> int:
     """The 64-bit key of a table's lock, of its name within the catalog `lake` (`<namespace>.<name>`)."""
     digest = hashlib.sha256(f"headwater.table.{table.removeprefix('lake.')}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def held_since(tables: Iterable[str]) -> dict[str, datetime]:
+    """Those of the tables whose lock is held now, and since when at the earliest (when the holder connected)."""
+    keys = {lock_key(table): table for table in tables}
+    settings = get_settings()
+    dsn = settings.postgres_dsn(settings.postgres_platform_database)
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+        rows = connection.execute(_RUNNING, (list(keys),)).fetchall()
+    return {keys[key]: since.astimezone(UTC) for key, since in rows}
 
 
 def _holders(connection: psycopg.Connection, table: str) -> str:

@@ -1,18 +1,23 @@
-"""Keep a table fast and small without hurting who reads or writes it: compact, expire, sweep.
+"""Keep a table fast and small without hurting who reads or writes it: let go, compact, expire, sweep.
 
-- Compaction rewrites partitions with many small files or files with deletes. Its commit is a `replace`: not a change
-  to anybody who reads on, and a MERGE that meets it is tried again (`commits`).
-- Expiry forgets snapshots that are older than the wished age *and* older than what any reader still needs (`readers`).
-  A stream's position is tagged as well, so that expiry by other tools keeps it.
-- Orphan files are those no snapshot names and that are older than any write can take.
+1. *Retention*: rows older than the contract keeps them go, by whole partitions, and are counted (`retention`).
+2. *Compaction* rewrites partitions with many small files or files with deletes (`compaction`), and small manifests.
+3. *Expiry* forgets snapshots that are older than the wished age *and* older than what any reader or running build still
+   needs (`readers`). Tags and branches are kept. A stream's position is tagged as well, so that expiry by other tools
+   keeps it.
+4. *Orphan files* are those no snapshot names, that are older than any write takes, and older than the newest commit of
+   a stream: what it is writing now is younger, however long it has been stopped in the middle.
 
-Silver and gold are worked on under the table's lock. A stream's bronze has no lock: appends and compaction get along.
+All of it is done under the table's lock, which builds, restatements and replays hold too. A stream does not take it:
+appends and maintenance get along, and neither can make the other fail for good. `dry_run` says what each would do.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,76 +27,157 @@ from pyspark.sql import SparkSession
 
 from headwater.contracts.layers import table_names
 from headwater.contracts.model import Dataset, Kind
-from headwater.errors import RetryableError
+from headwater.errors import ConfigurationError
+from headwater.lake import compaction, effects, retention
 from headwater.lake.bounds import literal
-from headwater.lake.commits import CATALOG, is_conflict
+from headwater.lake.commits import CATALOG
+from headwater.lake.compaction import Scope
 from headwater.lake.locks import table_lock
-from headwater.lake.readers import Reader, oldest_needed, readers_of
-from headwater.lake.snapshots import head_id
-from headwater.lake.tags import POSITION_TAG
+from headwater.lake.readers import Reader, oldest_needed, readers_of, under_way
+from headwater.lake.references import time_of
+from headwater.lake.snapshots import ancestry, head_id
+from headwater.lake.tags import POSITION_TAG, move_tag
 
-TARGET_BYTES = 128 * 1024 * 1024
-SMALL = 0.75
-"""A file below this share of the target is small."""
-MIN_INPUT_FILES = 5
-"""A partition is compacted when it has so many small files; fewer are not worth a rewrite."""
 KEEP = {Kind.STREAM: timedelta(hours=1)}
 KEEP_BY_DEFAULT = timedelta(days=5)
 """Age from which a snapshot may go, if nobody needs it. A stream makes thousands a day."""
+SETTLED = timedelta(hours=1)
+"""What arrived in a stream's bronze within so long is not compacted yet."""
 ORPHAN_AGE = timedelta(days=3)
 """Longer than any write takes; Iceberg itself refuses less than a day."""
 
+log = logging.getLogger(__name__)
 
-def maintain(spark: SparkSession, catalog: Catalog, dataset: Dataset, *, dry_run: bool = False) -> dict[str, Any]:
-    """Maintain all tables of a dataset; returns per table what was there before, what was done, and what is after."""
-    tables = [name for name in table_names(dataset) if catalog.table_exists(name)]
-    return {"dataset": dataset.name, "dry_run": dry_run} | {
-        name: maintain_table(spark, catalog, dataset, name, dry_run=dry_run) for name in tables
-    }
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a run differs from the usual: `keep` snapshots so long, files settle after `settled`, the time is `now`."""
+
+    dry_run: bool = False
+    keep: timedelta | None = None
+    settled: timedelta = SETTLED
+    now: datetime | None = None
+
+    @property
+    def moment(self) -> datetime:
+        """Against what ages are counted."""
+        return self.now or datetime.now(UTC)
+
+
+USUAL = Wish()
+
+
+def maintain(
+    spark: SparkSession, catalog: Catalog, dataset: Dataset, wish: Wish = USUAL, table: str | None = None
+) -> dict[str, Any]:
+    """Maintain the tables of a dataset, or one of them; returns per table what was there before, done, and is after."""
+    names = table_names(dataset)
+    if table is not None and table not in names:
+        known = ", ".join(names)
+        raise ConfigurationError(f"{dataset.name} has no table '{table}'", where="--table", remedy=f"it has {known}")
+    tables = [name for name in names if table in (None, name) and catalog.table_exists(name)]
+    done = {name: maintain_table(spark, catalog, dataset, name, wish) for name in tables}
+    return {"dataset": dataset.name, "dry_run": wish.dry_run} | done
 
 
 def maintain_table(
-    spark: SparkSession,
-    catalog: Catalog,
-    dataset: Dataset,
-    name: str,
-    *,
-    dry_run: bool = False,
-    keep: timedelta | None = None,
-    now: datetime | None = None,
+    spark: SparkSession, catalog: Catalog, dataset: Dataset, name: str, wish: Wish = USUAL
 ) -> dict[str, Any]:
-    """Maintain one table. `keep` and `now`: snapshots older than `keep` before `now` may go, if nobody needs them."""
-    is_stream = name.startswith("bronze.") and dataset.kind is Kind.STREAM
-    lock = nullcontext() if dry_run or is_stream else table_lock(name, purpose="maintain")
-    with lock:
+    """Maintain one table. Raises `TableLocked`, and `RetryableError` where other writers never let it through."""
+    begun = time.monotonic()
+    with nullcontext() if wish.dry_run else table_lock(name, purpose="maintain"):
         table = catalog.load_table(name)
-        before = measure(table)
+        probe = effects.probe_of(table)
+        run: dict[str, Any] = {"before": effects.measure(catalog, name, probe).as_json(), "done": {}}
         if head_id(table) is None:
-            return {"before": before, "done": {}}
-        moment = now or datetime.now(UTC)
-        age = keep or (KEEP.get(dataset.kind, KEEP_BY_DEFAULT) if is_stream else KEEP_BY_DEFAULT)
-        readers = readers_of(catalog, dataset, name)
-        limit, held_by = expiry_limit(table, readers, moment - age)
-        done: dict[str, Any] = {"compact": _compact(spark, table, name, dry_run)}
-        if not dry_run:
-            tag_position(catalog, name, readers)
-        done["expire"] = _expire(spark, catalog, name, limit, dry_run) | ({"held_by": held_by} if held_by else {})
-        done["orphans"] = _sweep(spark, name, table.location(), datetime.now(UTC) - ORPHAN_AGE, dry_run)
-        return {"before": before, "done": done} | ({} if dry_run else {"after": measure(catalog.load_table(name))})
+            return run
+        run["done"] = _Table(spark, catalog, dataset, name, wish).work()
+        if wish.dry_run:
+            return run
+        run["after"] = effects.measure(catalog, name, probe).as_json()
+    effects.store(name, dataset.name, time.monotonic() - begun, run)
+    log.info("%s: %s", name, told(run))
+    return run
 
 
-def measure(table: Table) -> dict[str, int]:
-    """Files, bytes and snapshots of a table, by its metadata."""
-    files = [] if head_id(table) is None else list(table.scan().plan_files())
-    deletes = {d.file_path for task in files for d in task.delete_files}
-    return {
-        "data_files": len(files),
-        "small_files": sum(task.file.file_size_in_bytes < SMALL * TARGET_BYTES for task in files),
-        "delete_files": len(deletes),
-        "bytes": sum(task.file.file_size_in_bytes for task in files),
-        "rows": sum(task.file.record_count for task in files),
-        "snapshots": len(table.metadata.snapshots),
-    }
+def told(run: dict[str, Any]) -> str:
+    """The effect in a line."""
+    names = ("data_files", "delete_files", "bytes", "rows", "manifests", "snapshots", "plan_seconds", "probe_seconds")
+    return ", ".join(f"{name} {run['before'][name]:,} → {run['after'][name]:,}" for name in names)
+
+
+class _Table:
+    """One run over one table, under its lock (but for a dry run)."""
+
+    def __init__(self, spark: SparkSession, catalog: Catalog, dataset: Dataset, name: str, wish: Wish) -> None:
+        self.spark, self.catalog, self.dataset, self.name, self.wish = spark, catalog, dataset, name, wish
+        self.is_stream = name.startswith("bronze.") and dataset.kind is Kind.STREAM
+
+    def work(self) -> dict[str, Any]:
+        """All steps; what each did, or would do."""
+        readers = readers_of(self.catalog, self.dataset, self.name)
+        limit, held_by = self._limit(readers)
+        done: dict[str, Any] = {"retention": self._let_go(readers)}
+        order = () if self.name.startswith("bronze.") or self.name.endswith("_refused") else self.dataset.sort_by
+        scope = Scope(self.wish.moment - self.wish.settled if self.is_stream else None, order)
+        if self.wish.dry_run:
+            table = self._load()
+            done["compact"] = compaction.plan(table, scope).as_json()
+            done["manifests"] = {"small": compaction.small_manifests(table)}
+        else:
+            done["compact"] = compaction.compact(self.spark, self.catalog, self.name, scope)
+            done["manifests"] = compaction.rewrite_manifests(self.spark, self.catalog, self.name)
+            tag_position(self.catalog, self.name, readers)
+        done["expire"] = self._expire(limit) | ({"held_by": held_by} if held_by else {})
+        done["orphans"] = self._sweep(orphan_limit(self._load(), self.is_stream, readers, self.wish.moment))
+        return done
+
+    def _load(self) -> Table:
+        return self.catalog.load_table(self.name)
+
+    def _limit(self, readers: list[Reader]) -> tuple[datetime, str | None]:
+        usual = KEEP.get(self.dataset.kind, KEEP_BY_DEFAULT) if self.is_stream else KEEP_BY_DEFAULT
+        if (days := self.dataset.retention_days.get("snapshots")) is not None:
+            usual = timedelta(days=days)
+        limit, held_by = expiry_limit(self._load(), readers, self.wish.moment - (self.wish.keep or usual))
+        for name, since in under_way(self.catalog, self.name).items():
+            if (seen := newest_at(self._load(), since)) < limit:
+                limit, held_by = seen, f"{name}, which is being built"
+        return limit, held_by
+
+    def _let_go(self, readers: list[Reader]) -> dict[str, Any]:
+        table = self._load()
+        needed = oldest_needed(table, [r for r in readers if r.name != "stream"])
+        still = None if needed is None else datetime.fromtimestamp(needed[0] / 1000, UTC)
+        cut = retention.cut_of(self.dataset, self.name, self.wish.moment, still)
+        if cut is None:
+            return {"rows": 0}
+        told = {"before": str(cut.before), "by": cut.column, "days": cut.days}
+        rows = retention.expired_rows(table, cut)
+        if self.wish.dry_run or not rows:
+            return told | {"rows": rows}
+        return told | retention.drop(self.spark, self.catalog, self.dataset, self.name, cut)
+
+    def _expire(self, limit: datetime) -> dict[str, Any]:
+        table = self._load()
+        referenced = {reference.snapshot_id for reference in table.metadata.refs.values()}
+        old = [s for s in table.metadata.snapshots if s.timestamp_ms < limit.timestamp() * 1000]
+        candidates = sum(s.snapshot_id not in referenced for s in old)
+        told = {"snapshots": candidates, "older_than": limit.isoformat(timespec="seconds")}
+        if self.wish.dry_run or not candidates:
+            return told
+        arguments = f"table => '{CATALOG}.{self.name}', older_than => {literal(limit)}, retain_last => 1"
+        (row,) = self.spark.sql(f"CALL {CATALOG}.system.expire_snapshots({arguments})").collect()
+        return told | {"files_deleted": sum(value or 0 for value in row.asDict().values())}
+
+    def _sweep(self, limit: datetime) -> dict[str, Any]:
+        location = self._load().location()
+        call = (
+            f"CALL {CATALOG}.system.remove_orphan_files(table => '{CATALOG}.{self.name}', "
+            f"older_than => {literal(limit)}, dry_run => {str(self.wish.dry_run).lower()}{_listing(location)})"
+        )
+        files = len(self.spark.sql(call).collect())
+        return {"files": files, "older_than": limit.isoformat(timespec="seconds")}
 
 
 def expiry_limit(table: Table, readers: list[Reader], wished: datetime) -> tuple[datetime, str | None]:
@@ -102,6 +188,23 @@ def expiry_limit(table: Table, readers: list[Reader], wished: datetime) -> tuple
     return wished, None
 
 
+def newest_at(table: Table, moment: datetime) -> datetime:
+    """When the snapshot was committed that was the newest at that moment: who begins then reads it."""
+    before = (time_of(snapshot) for snapshot in ancestry(table))
+    return next((committed for committed in before if committed <= moment), moment)
+
+
+def orphan_limit(table: Table, is_stream: bool, readers: list[Reader], now: datetime) -> datetime:
+    """Files that nothing names and that are older than this may go.
+
+    A stream writes one batch after the other, so the files of the one under way are younger than its last commit.
+    """
+    limit = min(now, datetime.now(UTC)) - ORPHAN_AGE
+    position = next((r.snapshot_id for r in readers if r.name == "stream"), None) if is_stream else None
+    committed = None if position is None else table.metadata.snapshot_by_id(position)
+    return limit if committed is None else min(limit, time_of(committed))
+
+
 def tag_position(catalog: Catalog, name: str, readers: list[Reader]) -> None:
     """Move the tag to the snapshot that holds the stream's position."""
     position = next((r.snapshot_id for r in readers if r.name == "stream"), None)
@@ -109,65 +212,9 @@ def tag_position(catalog: Catalog, name: str, readers: list[Reader]) -> None:
     tagged = table.metadata.refs.get(POSITION_TAG)
     if position is None or (tagged is not None and tagged.snapshot_id == position):
         return
-    change = table.manage_snapshots()
-    if tagged is not None:
-        change = change.remove_tag(POSITION_TAG)
-    change.create_tag(position, POSITION_TAG).commit()
-
-
-def _compact(spark: SparkSession, table: Table, name: str, dry_run: bool) -> dict[str, int]:
-    """Rewrite partitions of many small files, and files that have deletes."""
-    tasks = list(table.scan().plan_files())
-    small = Counter(str(t.file.partition) for t in tasks if t.file.file_size_in_bytes < SMALL * TARGET_BYTES)
-    partitions = sum(count >= MIN_INPUT_FILES for count in small.values())
-    deleted = sum(bool(t.delete_files) for t in tasks)
-    if dry_run or not (partitions or deleted):
-        return {"partitions_of_small_files": partitions, "files_with_deletes": deleted}
-    options = {
-        "min-input-files": MIN_INPUT_FILES,
-        "target-file-size-bytes": TARGET_BYTES,
-        "delete-file-threshold": 1,
-        "remove-dangling-deletes": "true",
-    }
-    listed = ", ".join(f"'{key}', '{value}'" for key, value in options.items())
-    call = f"CALL {CATALOG}.system.rewrite_data_files(table => '{CATALOG}.{name}', options => map({listed}))"
-    try:
-        (row,) = spark.sql(call).collect()
-    except Exception as error:
-        if is_conflict(error):
-            remedy = "nothing was changed; the next maintenance tries again"
-            raise RetryableError("compaction met another writer", where=name, remedy=remedy) from error
-        raise
-    return {
-        "files_rewritten": row["rewritten_data_files_count"],
-        "files_added": row["added_data_files_count"],
-        "bytes_rewritten": row["rewritten_bytes_count"],
-        "delete_files_removed": row["removed_delete_files_count"],
-    }
-
-
-def _expire(spark: SparkSession, catalog: Catalog, name: str, limit: datetime, dry_run: bool) -> dict[str, Any]:
-    table = catalog.load_table(name)
-    referenced = {reference.snapshot_id for reference in table.metadata.refs.values()}
-    old = [s for s in table.metadata.snapshots if s.timestamp_ms < limit.timestamp() * 1000]
-    candidates = sum(s.snapshot_id not in referenced for s in old)
-    told = {"snapshots": candidates, "older_than": limit.isoformat(timespec="seconds")}
-    if dry_run or not candidates:
-        return told
-    arguments = f"table => '{CATALOG}.{name}', older_than => {literal(limit)}, retain_last => 1"
-    call = f"CALL {CATALOG}.system.expire_snapshots({arguments})"
-    (row,) = spark.sql(call).collect()
-    return told | {"files_deleted": sum(value or 0 for value in row.asDict().values())}
+    move_tag(catalog, name, POSITION_TAG, position)
 
 
 def _listing(location: str) -> str:
     """Spark lists folders with Hadoop's file systems, which know no `s3://`; there Iceberg's own lists."""
     return "" if location.startswith("file:") else ", prefix_listing => true"
-
-
-def _sweep(spark: SparkSession, name: str, location: str, limit: datetime, dry_run: bool) -> dict[str, int]:
-    call = (
-        f"CALL {CATALOG}.system.remove_orphan_files(table => '{CATALOG}.{name}', older_than => {literal(limit)}, "
-        f"dry_run => {str(dry_run).lower()}{_listing(location)})"
-    )
-    return {"files": len(spark.sql(call).collect())}

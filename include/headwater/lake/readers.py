@@ -2,17 +2,20 @@
 
 Readers are the tables whose summaries name this one as an input, a derived table itself (its next build asks its own
 summaries how far the last one had read), a stream's own position (which is in bronze itself), and the live follower's
-position in ClickHouse.
+position in ClickHouse. Whoever is at work now and has no position yet (the first build of a table, a restatement, the
+load of the warehouse) is known by the lock it holds: it may read whatever was there when it began.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from headwater.contracts.model import Dataset, Kind
+from headwater.lake.locks import held_since
 from headwater.lake.snapshots import (
     INPUT_OFFSETS_PREFIX,
     INPUT_PREFIX,
@@ -25,6 +28,9 @@ from headwater.streaming.ledger import nearest_account
 
 LAYERS = ("silver", "gold")
 """Namespaces whose tables are derived from others."""
+
+LOAD = "warehouse.gold"
+"""The lock of the load into ClickHouse, which reads all of gold."""
 
 POSITIONS = (INPUT_PREFIX, INPUT_OFFSETS_PREFIX, MODEL_KEY)
 """What a derived table says of its last build. Compaction commits on top of it; without it the next build is whole."""
@@ -51,6 +57,14 @@ def readers_of(catalog: Catalog, dataset: Dataset, name: str) -> list[Reader]:
             found.append(Reader("stream", account.snapshot_id))
         found += _live(dataset)
     return found
+
+
+def under_way(catalog: Catalog, name: str) -> dict[str, datetime]:
+    """Builds and loads that are running and may read the table, and since when."""
+    tables = {
+        ".".join(table) for layer in LAYERS if catalog.namespace_exists(layer) for table in catalog.list_tables(layer)
+    }
+    return held_since(({LOAD} | tables) - {name})
 
 
 def oldest_needed(table: Table, readers: list[Reader]) -> tuple[int, str] | None:

@@ -23,6 +23,7 @@ from headwater.lake.bounds import literal
 from headwater.lake.changes import AppendRange
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import ACCEPTED_ROW, first_of, keyed_row, newest_first, order_struct, quoted, standing
+from headwater.lake.event_time import event_time
 from headwater.lake.history import version_time
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, restate_refused
@@ -49,6 +50,7 @@ def _restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: dat
     dated = standing(bronze.where(f"{time} >= {literal(first)} AND {time} < {literal(last)}"), bronze)
     properties = nearest_properties(tables.silver, INPUT_PREFIX)
     properties |= nearest_properties(tables.silver, INPUT_OFFSETS_PREFIX)
+    properties |= event_time(tables.silver).properties()
     with judged(Batch(dated, None, end, 0, "range"), dataset, keyed_row(dataset)) as (rows, summary):
         done |= {"rows_read": summary.rows, "rows_refused": summary.refused}
         if summary.rows == 0:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pyiceberg.catalog import Catalog
@@ -23,7 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headwater.contracts.layers import silver_columns
 from headwater.contracts.model import Dataset
-from headwater.lake import commits, merge
+from headwater.lake import commits, lateness, merge
 from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
 from headwater.lake.bounds import Bounds
 from headwater.lake.commits import CATALOG
@@ -36,6 +37,7 @@ from headwater.lake.conform import (
     quoted,
     spread_columns,
 )
+from headwater.lake.event_time import event_time, watermark
 from headwater.lake.history import timeline, with_gone, without
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
@@ -86,11 +88,17 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
         audit_again(spark, dataset, tables.silver)
         return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
     is_first = not row_count(tables.silver)
-    with judged(batch, dataset, "false" if is_first else ACCEPTED_ROW) as (rows, summary):
+    so_far = event_time(tables.silver)
+    mark = watermark(dataset, so_far)
+    with judged(batch, dataset, "false" if is_first else ACCEPTED_ROW, mark) as (rows, summary):
         properties = position_properties(tables.bronze, tables.input_name, batch.end)
         refused = _write_refused(spark, catalog, tables, batch, rows, summary, properties)
+        properties |= so_far.after(summary.events).properties()
+        properties |= lateness.late_days(dataset, rows, mark if summary.events.total else None)
         written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
     read = {"dataset": dataset.name, "from": batch.origin, "rows_read": summary.rows, "rows_refused": summary.refused}
+    if summary.events.total:
+        read["late"] = dict(summary.events.late)
     return read | {"refused_snapshot_id": refused} | written | judge_silver(spark, catalog, tables, summary, is_first)
 
 
@@ -105,14 +113,16 @@ def judge_silver(
 
 
 @contextmanager
-def judged(batch: Batch, dataset: Dataset, bounded: str = ACCEPTED_ROW) -> Iterator[tuple[DataFrame, Summary]]:
+def judged(
+    batch: Batch, dataset: Dataset, bounded: str = ACCEPTED_ROW, mark: datetime | None = None
+) -> Iterator[tuple[DataFrame, Summary]]:
     """The batch's rows in silver's shape with the rules they break, kept while in use, and what they amount to."""
     rows = conform(batch.frame, dataset)
     keep = batch.rows <= PERSIST_AT_MOST
     if keep:
         rows.persist()
     try:
-        summary = summarize(rows, dataset, bounded)
+        summary = summarize(rows, dataset, bounded, mark)
         yield (highest_attempts(rows) if summary.highest_attempt > 0 else rows), summary
     finally:
         if keep:

@@ -18,6 +18,9 @@ INPUT_PREFIX = "headwater.input."
 INPUT_OFFSETS_PREFIX = "headwater.input-offsets."
 """Summary key of silver: the bronze stream's topic id and next offsets at the snapshot that has been read."""
 
+TOKEN = "headwater.commit"  # noqa: S105  (a summary key)
+"""Summary key by which a commit is recognised whose answer was lost: an id of its own for each."""
+
 MODEL_KEY = "headwater.model"
 """Summary key of gold: fingerprint of the model that made the commit."""
 
@@ -63,6 +66,11 @@ def nearest_with(table: Table, prefix: str, branch: str = "main") -> Snapshot | 
         if any(key.startswith(prefix) for key in properties_of(snapshot)):
             return snapshot
     return None
+
+
+def with_token(table: Table, token: str) -> Snapshot | None:
+    """The snapshot that carries the token, on the way back from the head of main."""
+    return next((s for s in ancestry(table) if properties_of(s).get(TOKEN) == token), None)
 
 
 def inputs_read(table: Table, branch: str = "main") -> dict[str, int]:

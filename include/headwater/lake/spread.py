@@ -17,12 +17,12 @@ from pyiceberg.table.snapshots import Snapshot
 
 from headwater.contracts.model import Contracts, Dataset, Kind, Spread
 from headwater.contracts.types import Primitive
-from headwater.lake.changes import changed_partitions
+from headwater.lake.changes import changed_partitions, is_change
 from headwater.lake.conform import comparable
 from headwater.lake.models import Model
 from headwater.lake.partitions import NOTHING, WHOLE, Affected, dates
 from headwater.lake.sessions import CATALOG
-from headwater.lake.snapshots import ancestry, head_id, operation_of, properties_of
+from headwater.lake.snapshots import ancestry, head_id, properties_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,7 +77,7 @@ def has_changed(table: Table, since: int | None) -> bool:
 
 def _touches_rows(snapshot: Snapshot) -> bool:
     counts = properties_of(snapshot)
-    return operation_of(snapshot) != "replace" and any(int(counts.get(key, 0)) for key in _FILE_COUNTS)
+    return is_change(snapshot) and any(int(counts.get(key, 0)) for key in _FILE_COUNTS)
 
 
 def _spread(

@@ -117,6 +117,8 @@ def _catalog_for_java(settings: Settings) -> dict[str, str]:
         "jdbc.user": settings.postgres_user,
         "jdbc.password": settings.postgres_password.get_secret_value(),
         "jdbc.schema-version": "V1",
+        # Values in the statement's own text: by them Postgres recognises a commit that comes twice (`told_twice`).
+        "jdbc.preferQueryMode": "simple",
         "warehouse": settings.lake_uri,
         # Each session has a catalog of its own; a session works on one table at a time.
         "clients": "1",

@@ -1,4 +1,7 @@
-"""`headwater table history|show|diff|tag|rollback`: look at the lake's tables, and take one back. Without Spark."""
+"""`headwater table history|show|diff|tag|rollback`: look at the lake's tables, and take one back. Without Spark.
+
+`maintain` and `maintained` are in `maintenance_commands`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from headwater.console import Json, console, noun, say, table
+from headwater.lake.maintenance_commands import maintain, maintained
 
 if TYPE_CHECKING:
     from headwater.lake.difference import Difference
@@ -21,7 +25,9 @@ SAID = 80
 
 Name = Annotated[str, typer.Argument(help="The table, as gold.fct_sales; its name alone where one layer has it")]
 
-app = noun("Look at the lake's tables, and take one back.")
+app = noun("Look at the lake's tables, take one back, keep them fast and small.")
+app.command(epilog="Example: headwater table maintain bronze.transactions --dry-run")(maintain)
+app.command()(maintained)
 
 
 @app.command()

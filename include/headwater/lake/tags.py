@@ -66,6 +66,16 @@ def remove_tag(catalog: Catalog, table: Table, name: str) -> int:
     return found[name]
 
 
+def move_tag(catalog: Catalog, name: str, tag: str, snapshot_id: int) -> None:
+    """Have one of the platform's own tags name this snapshot. Raises `RetryableError`."""
+
+    def change(on: ManageSnapshots) -> ManageSnapshots:
+        there = tag in catalog.load_table(name).metadata.refs
+        return (on.remove_tag(tag) if there else on).create_tag(snapshot_id, tag)
+
+    _commit(catalog, name, change)
+
+
 def _commit(catalog: Catalog, name: str, change: Callable[[ManageSnapshots], ManageSnapshots]) -> None:
     """Commit on the newest metadata, again where another writer came first. Raises `RetryableError`."""
     for _ in range(TRIES):

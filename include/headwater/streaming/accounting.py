@@ -1,4 +1,4 @@
-"""Which offsets of which topic are where: read, quarantined, empty, lost and accepted, or unaccounted.
+"""Which offsets of which topic are where: read, quarantined, retained, empty, lost and accepted, or unaccounted.
 
 Bronze's own account beside what the broker has now; nothing here is kept anywhere.
 """
@@ -19,18 +19,20 @@ from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.broker import Broker, Topic
 from headwater.streaming.declared import streams as streams
-from headwater.streaming.ledger import Account, nearest_account
+from headwater.streaming.ledger import Account, nearest_account, retained_of
 from headwater.streaming.positions import gone_offsets
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionLine:
-    """One partition. Of the offsets [begin, end): `read` + `quarantined` + `empty` + `lost` + `unaccounted`.
+    """One partition. Of its offsets [begin, end) each is `read`, `quarantined`, `retained`, `empty`, `lost` or else
+    `unaccounted`.
 
     `next` is where the stream goes on; `end` is the broker's; `unaccounted` are those nobody has read (the stream has
     yet to come to them) and those that were covered by a batch and are not in the table (`missing`, never more than 0
-    in a healthy stream). `gone` are those that the broker dropped before they were read and nobody has accepted as
-    lost. `topic_id` is the topic these are offsets of: after a recreation there are two.
+    in a healthy stream). `retained` were in bronze as long as the contract keeps rows. `gone` are those that the broker
+    dropped before they were read and nobody has accepted as lost. `topic_id` is the topic these are offsets of: after a
+    recreation there are two.
     """
 
     topic_id: str
@@ -44,11 +46,12 @@ class PartitionLine:
     lost: int
     missing: int
     gone: int = 0
+    retained: int = 0
 
     @property
     def unaccounted(self) -> int:
         """Offsets of which nobody can say where they are."""
-        return self.end - self.begin - self.read - self.quarantined - self.empty - self.lost
+        return self.end - self.begin - self.read - self.quarantined - self.retained - self.empty - self.lost
 
     @property
     def lag(self) -> int:
@@ -127,10 +130,12 @@ def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterato
     gone = gone_offsets(account, topic) if high else {}
     bad = _positions(table, account, f"{ERROR} IS NOT NULL")
     rows = _positions(table, account, f"{ATTEMPT} = 0") if exact else _summed(table, account)
+    let_go = retained_of(table, account.topic_id).rows
     for partition in sorted({*account.offsets, *high}):
         begin, empty, lost = (n.get(partition, 0) for n in (account.begin, account.empty, account.lost))
         following = account.offsets.get(partition, begin)
         quarantined, there = bad.get(partition, 0), rows.get(partition, 0)
+        retained = let_go.get(partition, 0)
         first, last = gone.get(partition, (following, following))
         yield PartitionLine(
             topic_id=account.topic_id,
@@ -142,14 +147,16 @@ def _lines(table: Table, account: Account, topic: Topic, exact: bool) -> Iterato
             quarantined=quarantined,
             empty=empty,
             lost=lost,
-            missing=following - begin - empty - lost - there,
+            missing=following - begin - empty - lost - retained - there,
             gone=last - first if first == following else 0,  # otherwise the log was cut off at its end
+            retained=retained,
         )
 
 
 def _summed(table: Table, account: Account) -> dict[int, int]:
     """Rows per partition by the summaries; what the last snapshot covers without having it is taken off."""
-    rows = account.rows()
+    let_go = retained_of(table, account.topic_id).rows
+    rows = {partition: count - let_go.get(partition, 0) for partition, count in account.rows().items()}
     if account.unproven:
         from headwater.streaming.gaps import missing_offsets
 

@@ -186,7 +186,7 @@ def ledger(
 
 
 def _print_ledgers(found: Sequence[StreamLedger], checks: Sequence[Verification], come: Sequence[StreamReach]) -> None:
-    columns = ("begin", "next", "end", "read", "quarantined", "empty", "lost", "unaccounted")
+    columns = ("begin", "next", "end", "read", "quarantined", "retained", "empty", "lost", "unaccounted")
     rows = table("topic", "partition", *columns)
     for one in found:
         for line in one.partitions:
@@ -206,6 +206,9 @@ def _print_ledgers(found: Sequence[StreamLedger], checks: Sequence[Verification]
     typer.echo(f"unaccounted = {left:,}" + (f" ({lag:,} of them yet to be read)" if lag else ""))
 
 
+_BEHIND = {"hour": "by up to an hour", "day": "by up to a day", "older": "by more than a day"}
+
+
 def _print_reaches(come: Sequence[StreamReach]) -> None:
     """How far each partition has come: the next offset at every stage, of the furthest behind of several tables."""
     stages = ("bronze", "silver", "gold", "warehouse", "live")
@@ -217,3 +220,8 @@ def _print_reaches(come: Sequence[StreamReach]) -> None:
         if one.reason:
             rows.add_row(one.topic, "", escape(one.reason))
     console().print(rows)
+    for one in come:
+        if one.newest_event is not None:
+            late = ", ".join(f"{count:,} {_BEHIND[how]}" for how, count in one.late.items() if count)
+            newest = one.newest_event.replace(tzinfo=None).isoformat(" ", "seconds")
+            typer.echo(f"{one.topic}: newest event {newest}; late: {late or 'none'}")

@@ -7,6 +7,7 @@ is a hole: the stream stops.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from pyiceberg.table import Table
 
 from headwater.errors import TerminalError
+from headwater.lake.catalog import CatalogUnavailableError
+from headwater.lake.snapshots import TOKEN, with_token
 from headwater.streaming.broker import Broker
 from headwater.streaming.ledger import Account, nearest_account
 from headwater.streaming.records import CommittedRecords
@@ -55,10 +58,18 @@ def _first_record(records: CommittedRecords, partition: int, missing: npt.NDArra
 
 
 def commit_account(table: Table, account: Account) -> None:
-    """Commit an account that comes with no rows."""
-    properties = account.properties()
-    with table.transaction() as transaction, transaction.update_snapshot(snapshot_properties=properties).fast_append():
-        pass  # no file to add
+    """Commit an account that comes with no rows; a commit whose answer is lost is recognised."""
+    token = uuid.uuid4().hex
+    properties = account.properties() | {TOKEN: token}
+    try:
+        with (
+            table.transaction() as transaction,
+            transaction.update_snapshot(snapshot_properties=properties).fast_append(),
+        ):
+            pass  # no file to add
+    except CatalogUnavailableError:
+        if with_token(table.refresh(), token) is None:
+            raise
 
 
 def missing_offsets(table: Table, written: Account) -> dict[int, npt.NDArray[np.int64]]:

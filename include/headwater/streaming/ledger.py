@@ -27,6 +27,8 @@ OFFSETS = "headwater.offsets"
 COUNTS = "headwater.counts"
 EMPTY = "headwater.empty"
 LOST = "headwater.lost"
+RETAINED = "headwater.retained"
+"""Property of the table, and key of the summaries that change it: what retention has let go of."""
 
 Offsets = Mapping[int, int]
 """A number per partition."""
@@ -79,6 +81,33 @@ class Account:
         numbers = {BEGIN: self.begin, OFFSETS: self.offsets, COUNTS: self.counts, EMPTY: self.empty, LOST: self.lost}
         written = {key: to_json(value) for key, value in numbers.items() if value or key in (OFFSETS, COUNTS)}
         return {TOPIC_ID: self.topic_id, **written}
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """Rows of a topic that were in bronze as long as the contract says, and are gone: how many, per partition.
+
+    All of them lie below the offsets `below`. Later attempts at a record, which went with it, do not count.
+    """
+
+    topic_id: str
+    rows: Offsets
+    below: Offsets
+
+    def properties(self) -> dict[str, str]:
+        """As the table keeps it."""
+        numbers = {"rows": self.rows, "below": self.below}
+        told = {name: {str(p): value[p] for p in sorted(value)} for name, value in numbers.items()}
+        return {RETAINED: json.dumps({"topic_id": self.topic_id, **told}, separators=(",", ":"))}
+
+
+def retained_of(table: Table, topic_id: str) -> Retained:
+    """What retention has let go of the topic's rows."""
+    told = json.loads(table.properties.get(RETAINED, "{}"))
+    if told.get("topic_id") != topic_id:
+        return Retained(topic_id, {}, {})
+    rows, below = ({int(p): int(n) for p, n in told[name].items()} for name in ("rows", "below"))
+    return Retained(topic_id, rows, below)
 
 
 def to_json(numbers: Offsets) -> str:

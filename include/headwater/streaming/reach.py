@@ -7,8 +7,9 @@ gold it shows. So each is followed back, snapshot by snapshot, to offsets of the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -17,6 +18,7 @@ from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset, Kind
 from headwater.errors import RetryableError
 from headwater.lake.catalog import get_catalog
+from headwater.lake.event_time import EventTime, event_time
 from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, INPUT_PREFIX, ancestry, properties_of
 from headwater.streaming.accounting import streams
 from headwater.streaming.ledger import Offsets, nearest_account
@@ -45,13 +47,19 @@ class PartitionReach:
 
 @dataclass(frozen=True, slots=True)
 class StreamReach:
-    """One stream; `reason` says why the warehouse could not be asked."""
+    """One stream; `reason` says why the warehouse could not be asked.
+
+    `newest_event` is the latest that silver has accepted; `late` counts the events that came behind the watermark of
+    their time, by how late they were (see `lake.lateness`).
+    """
 
     dataset: str
     topic: str
     topic_id: str
     partitions: tuple[PartitionReach, ...]
     reason: str = ""
+    newest_event: datetime | None = None
+    late: Mapping[str, int] = field(default_factory=dict)
 
 
 def reaches(names: Sequence[str] = ()) -> list[StreamReach]:
@@ -83,7 +91,10 @@ def reach_of(dataset: Dataset, models: Iterable[Dataset]) -> StreamReach | None:
         PartitionReach(p, offset, **{stage: _next(stages.get(stage, []), account.topic_id, p) for stage in STAGES})
         for p, offset in sorted(account.offsets.items())
     ]
-    return StreamReach(dataset.name, dataset.topic, account.topic_id, tuple(partitions), reason)
+    silver = f"silver.{dataset.name}"
+    events = event_time(catalog.load_table(silver)) if catalog.table_exists(silver) else EventTime()
+    account_of = (dataset.name, dataset.topic, account.topic_id, tuple(partitions), reason)
+    return StreamReach(*account_of, events.newest, events.late)
 
 
 def derived(name: str, models: Iterable[Dataset]) -> list[Dataset]:

@@ -290,4 +290,7 @@ def _foreseen(error: BaseException) -> HeadwaterError | None:
 
 
 def _first_lines(error: BaseException) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split("\n")[:3])[:600]
+    """What happened, and what of: Java's errors name their cause far below."""
+    lines = str(error).split("\n")
+    causes = [line for line in lines[3:] if line.startswith("Caused by: ")]
+    return f"{type(error).__name__}: " + " ".join([*lines[:3], *causes[-1:]])[:600]

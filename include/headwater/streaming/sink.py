@@ -116,9 +116,19 @@ class BronzeSink:
         for key, value in account.properties().items():
             writer = writer.option(f"snapshot-property.{key}", value)
         crash.decoded(rows)
-        with self._committing():
-            writer.append()
+        try:
+            with self._committing():
+                writer.append()
+        except Exception as error:
+            if not self._has_landed(account):
+                raise
+            log.warning("%s: the batch was committed, its answer was lost: %.200s", self.dataset.name, error)
         crash.reached("after-bronze-commit")
+
+    def _has_landed(self, account: Account) -> bool:
+        """Whether the table says that it has the batch; nobody else moves its offsets."""
+        written = nearest_account(self._catalog.load_table(self.table_name))
+        return written is not None and written.offsets == account.offsets
 
     def _proven(self, account: Account) -> Account:
         """The account as the table now has it, with offsets that hold no record told apart from missing rows."""

@@ -2,7 +2,8 @@
 
 An offset that is covered and has no row is either missing (the broker has a record there), empty (the broker says there
 is none: a transaction marker, an aborted or compacted record), or beyond proof, because the broker has expired it; of
-those only the number can be held against what the account counts as empty and lost.
+those only the number can be held against what the account counts as empty and lost. Below the offset up to which
+retention has let rows go, the broker is not asked either: what it still has, bronze has had.
 
 The rows are read file by file, three columns of them, and kept as ranges, so that memory follows the number of ranges
 and not that of rows. Compaction and expiry of snapshots change nothing of it: rows and their topic's id are enough.
@@ -25,7 +26,7 @@ from headwater.settings import get_settings
 from headwater.streaming.accounting import of_topic, streams
 from headwater.streaming.broker import Broker, Topic
 from headwater.streaming.gaps import runs
-from headwater.streaming.ledger import Account, nearest_account
+from headwater.streaming.ledger import Account, Retained, nearest_account, retained_of
 from headwater.streaming.records import CommittedRecords
 
 Range = tuple[int, int]
@@ -46,8 +47,8 @@ class PartitionCheck:
 
     `rows`: how many of them have one. `missing`: the broker has records there, bronze has not. `overlaps`: more than
     one row as it arrived. `outside`: rows that the account does not cover. `expired`: no row, and the broker can no
-    longer say. `empty`: how many offsets hold no record, as the broker says. `unexplained`: how many more of these last
-    two there are than the account counts as empty and lost.
+    longer say. `empty`: how many offsets hold no record, as the broker says. `retained`: how many were there as long as
+    the contract keeps rows. `unexplained`: how many more without a row there are than all these and what is lost.
     """
 
     partition: int
@@ -60,6 +61,7 @@ class PartitionCheck:
     expired: tuple[Range, ...]
     empty: int
     unexplained: int
+    retained: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -106,36 +108,45 @@ def verify(dataset: Dataset, topic: Topic, broker: Broker) -> Verification | Non
     if table is None or account is None:
         return None
     rows = row_ranges(table, account)
+    retained = retained_of(table, account.topic_id)
     with CommittedRecords(broker.settings, topic.name) as records:
         checks = [
-            _check(account, partition, rows.get(partition, []), topic, records)
+            _check(account, retained, partition, rows.get(partition, []), topic, records)
             for partition in sorted({*account.offsets, *rows})
         ]
     return Verification(dataset.name, topic.name, account.topic_id, tuple(checks))
 
 
 def _check(
-    account: Account, partition: int, rows: Iterable[Range], topic: Topic, records: CommittedRecords
+    account: Account,
+    retained: Retained,
+    partition: int,
+    rows: Iterable[Range],
+    topic: Topic,
+    records: CommittedRecords,
 ) -> PartitionCheck:
     begin, end = account.begin.get(partition, 0), account.offsets.get(partition, 0)
-    gaps, overlaps, outside = compare(rows, begin, end)
+    all_gaps, overlaps, outside = compare(rows, begin, end)
+    below, let_go = retained.below.get(partition, begin), retained.rows.get(partition, 0)
+    gaps = [(max(start, below), stop) for start, stop in all_gaps if stop > below]
     # Of another topic, or below what it still has, the broker knows nothing.
     low = topic.low.get(partition, end) if topic.topic_id == account.topic_id else end
     expired = [(start, min(stop, low)) for start, stop in gaps if start < low]
     missing = [m for start, stop in gaps if stop > low for m in with_records(records, partition, max(start, low), stop)]
-    without = _size(gaps) - _size(missing)
-    counted = account.empty.get(partition, 0) + account.lost.get(partition, 0)
+    without = _size(all_gaps) - _size(missing)
+    counted = account.empty.get(partition, 0) + account.lost.get(partition, 0) + let_go
     return PartitionCheck(
         partition=partition,
         begin=begin,
         next=end,
-        rows=end - begin - _size(gaps),
+        rows=end - begin - _size(all_gaps),
         missing=tuple(missing),
         overlaps=tuple(overlaps),
         outside=tuple(outside),
         expired=tuple(expired),
-        empty=without - _size(expired),
+        empty=_size(gaps) - _size(missing) - _size(expired),
         unexplained=without - counted,
+        retained=let_go,
     )
 
 

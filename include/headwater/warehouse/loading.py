@@ -151,7 +151,7 @@ def _parts(dataset: Dataset, table: Table, since: int | None, head: int) -> Affe
         return NOTHING
     if since is None or dataset.change_column is None:
         return WHOLE
-    changed = changed_partitions(table, since, dataset.change_column)
+    changed = changed_partitions(table, since, dataset.change_column, retention=True)
     return WHOLE if changed is None else _aligned(dataset, Affected(ranges=changed.ranges))
 
 

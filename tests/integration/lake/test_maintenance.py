@@ -14,7 +14,7 @@ from tests.integration.lake.sales import new_dataset, position, sale
 
 from headwater.contracts.model import Dataset
 from headwater.lake.changes import appended_since
-from headwater.lake.maintenance import POSITION_TAG, maintain_table
+from headwater.lake.maintenance import POSITION_TAG, Wish, maintain_table
 from headwater.lake.silver import build
 from headwater.lake.snapshots import inputs_read
 
@@ -32,11 +32,11 @@ def test_compaction_and_expiry_keep_rows_and_what_silver_has_yet_to_read(lake: L
     for offset in range(3, 7):
         lake.arrive(dataset, [sale(1000 + offset, offset)], position(offset + 1))
     now = dt.datetime.now(dt.UTC) + NEXT_WEEK
-    planned = maintain_table(lake.spark, lake.catalog, dataset, name, dry_run=True, now=now)
+    planned = maintain_table(lake.spark, lake.catalog, dataset, name, Wish(dry_run=True, now=now))
     assert planned["before"]["data_files"] == 7
     assert planned["done"]["expire"]["snapshots"] == 2
     assert "after" not in planned
-    done = maintain_table(lake.spark, lake.catalog, dataset, name, now=now)
+    done = maintain_table(lake.spark, lake.catalog, dataset, name, Wish(now=now))
     assert done["done"]["compact"]["files_rewritten"] == 7
     assert done["done"]["expire"]["held_by"] == f"silver.{dataset.name}"
     assert (done["after"]["data_files"], done["after"]["rows"]) == (1, 7)
@@ -76,13 +76,14 @@ def test_a_compacted_table_keeps_what_it_knows_of_its_own_last_build(lake: Lake)
     for offset in range(2):
         lake.arrive(dataset, [sale(1000, offset, quantity=offset + 1)])
         build(lake.spark, lake.catalog, dataset)
-    first = maintain_table(lake.spark, lake.catalog, dataset, name, now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
+    next_week = Wish(now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
+    first = maintain_table(lake.spark, lake.catalog, dataset, name, next_week)
     assert first["done"]["compact"]["delete_files_removed"] == 1
-    again = maintain_table(lake.spark, lake.catalog, dataset, name, now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
+    again = maintain_table(lake.spark, lake.catalog, dataset, name, next_week)
     assert again["done"]["expire"]["held_by"] == name
     assert build(lake.spark, lake.catalog, dataset)["mode"] == "unchanged"
 
 
 def _without_live(dataset: Dataset) -> Dataset:
-    """The dataset without a live table, so that no ClickHouse is asked."""
-    return dataclasses.replace(dataset, live=None)
+    """The dataset without a live table, so that no ClickHouse is asked; its rows of 2017 are kept."""
+    return dataclasses.replace(dataset, live=None, retention_days={"bronze": 36_500, "silver": 36_500})

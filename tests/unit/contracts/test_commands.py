@@ -125,7 +125,7 @@ def test_where_names_everything_a_model_became(project: Path) -> None:
         "sample: gold.by_letter",
         "sample: warehouse.load",
         "sample_restate: gold.by_letter",
-        "maintenance: by_letter",
+        "maintenance: maintain gold.by_letter",
     ]
     assert found["warehouse"] == ["gold.by_letter (MergeTree)"]
 
