@@ -35,7 +35,7 @@ SMALL = 0.75
 """A file below this share of the target is small."""
 MIN_INPUT_FILES = 5
 """A partition is compacted when it has so many small files; fewer are not worth a rewrite."""
-KEEP = {Kind.STREAM: timedelta(hours=1)}
+KEEP = {Kind.STREAM: timedelta(hours=1), Kind.CAPTURE: timedelta(hours=1)}
 KEEP_BY_DEFAULT = timedelta(days=5)
 """Age from which a snapshot may go, if nobody needs it. A stream makes thousands a day."""
 ORPHAN_AGE = timedelta(days=3)
@@ -61,7 +61,7 @@ def maintain_table(
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """Maintain one table. `keep` and `now`: snapshots older than `keep` before `now` may go, if nobody needs them."""
-    is_stream = name.startswith("bronze.") and dataset.kind is Kind.STREAM
+    is_stream = name.startswith("bronze.") and dataset.streamed
     lock = nullcontext() if dry_run or is_stream else table_lock(name, purpose="maintain")
     with lock:
         table = catalog.load_table(name)

@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 
 from headwater.contracts.layers import ATTEMPT, ERROR, OFFSET, PARTITION, TOPIC_ID
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import STREAMED, Dataset
 from headwater.lake.catalog import get_catalog
 from headwater.settings import get_settings
 from headwater.streaming.broker import Broker, Topic
@@ -98,9 +98,9 @@ def stream_ledgers(names: Sequence[str] = (), *, exact: bool = False) -> list[St
 
 
 def streams(names: Sequence[str] = ()) -> list[Dataset]:
-    """Stream datasets by name or topic; all where none is named."""
+    """Datasets read from topics, by name or topic; all where none is named."""
     contracts = load_contracts()
-    known = contracts.of_kind(Kind.STREAM)
+    known = contracts.of_kind(*STREAMED)
     by_topic = {dataset.topic: dataset for dataset in known}
     return [by_topic.get(name) or contracts.get(name) for name in names] if names else list(known)
 
