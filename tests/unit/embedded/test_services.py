@@ -9,7 +9,17 @@ def names(*wanted):
 
 
 def test_no_name_means_every_service():
-    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow", "mcp"]
+    assert names() == [
+        "postgres",
+        "kafka",
+        "registry",
+        "clickhouse",
+        "connect",
+        "spark",
+        "jobs",
+        "airflow",
+        "mcp",
+    ]
 
 
 def test_what_a_service_needs_comes_with_it():
@@ -26,7 +36,7 @@ def test_processes_and_ports_are_each_of_one_service_only(settings):
     specs = [spec for service in SERVICES.values() for spec in service.processes(settings)]
     ports = [port for spec in specs for port in spec.ports]
     assert len({spec.name for spec in specs}) == len(specs)
-    assert len(set(ports)) == len(ports) == 8
+    assert len(set(ports)) == len(ports) == 9
 
 
 def test_no_password_is_on_a_command_line(settings):
@@ -46,6 +56,7 @@ def test_no_password_is_on_a_command_line(settings):
         ("REGISTRY_URL", "https://registry.example", "registry"),
         ("POSTGRES_HOST", "db.example", "postgres"),
         ("CLICKHOUSE_HOST", "ch.example", "clickhouse"),
+        ("CONNECT_URL", "http://connect.example:8083", "connect"),
     ],
 )
 def test_a_server_of_the_users_own_takes_the_place_of_the_embedded_one(settings, monkeypatch, variable, value, service):
