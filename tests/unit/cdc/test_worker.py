@@ -9,7 +9,7 @@ import pytest
 from headwater.cdc.worker import State, Worker, WorkerRefusedError, WorkerUnavailableError
 from headwater.settings import Settings
 
-TRACE = "org.apache.kafka.connect.errors.ConnectException: wrapped\n\tat a.B\nCaused by: java.io.IOException: no disk\n\tat d"
+TRACE = "a.ConnectException: wrapped\n\tat a.B\nCaused by: java.io.IOException: no disk\n\tat d"
 
 
 class Server(ThreadingHTTPServer):
