@@ -185,7 +185,7 @@ def _physical_name(document: Document, kind: Kind) -> Errors:
     if kind in (Kind.STREAM, Kind.TABLE, Kind.CAPTURE) and not name:
         what = "topic" if kind is Kind.STREAM else "table in Postgres, schema.table"
         yield document.error(("schema", 0), "physicalName is missing", f"name the {what}")
-    elif kind is Kind.CAPTURE and not QUALIFIED.fullmatch(name):
+    elif kind is Kind.CAPTURE and not QUALIFIED.fullmatch(str(name)):
         at: NodePath = ("schema", 0, "physicalName")
         yield document.error(at, f"physicalName '{name}' of a capture", "write schema.table, as Postgres has it")
 

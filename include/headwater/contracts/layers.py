@@ -82,7 +82,7 @@ PROVENANCE = {
 """What bronze adds behind the source's columns."""
 
 DELETED = Column("_is_deleted", Primitive.BOOLEAN, "The source no longer has the row; the last known values remain")
-"""What silver adds for a TABLE and a CAPTURE: a deleted key stays as a tombstone, so that a late change cannot bring it back."""
+"""What silver adds for a TABLE and a CAPTURE: a deleted key stays as a tombstone, that no late change brings back."""
 
 HISTORY: tuple[Column, ...] = (
     Column("_version_key", Primitive.STRING, "Surrogate key: hash of natural key and valid_from", required=True),
