@@ -1,4 +1,4 @@
-"""`headwater cdc apply | status | resnapshot | remove`: tables of the source database as streams of changes."""
+"""`headwater cdc apply | status | resnapshot | verify | remove`: tables of the source as streams of changes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headwater.cdc.applying import Change
     from headwater.cdc.connector import Capture
     from headwater.cdc.status import Report
+    from headwater.cdc.verification import Verified
 
 app = noun("Capture the changes of source tables: Debezium in a Kafka Connect worker, as the contracts ask for it.")
 
@@ -83,6 +84,27 @@ def resnapshot(
 
 
 @app.command()
+def verify(
+    dataset: Annotated[str, typer.Argument(help="Name of the captured dataset.")],
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for silver to come up to the source; 0: compare as it is.")
+    ] = 120.0,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to name at most, of each kind.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Compare the source with silver by counts and hashes of key ranges, and name the rows that differ.
+
+    Exit code 1 where a row is missing, is too many or differs.
+    """
+    from headwater.cdc.verification import verify as compare
+
+    found = compare(get_settings(), dataset, wait=wait, limit=limit)
+    say(as_json, found.as_json(), lambda: _print_verified(found))
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
 def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do it: the position in the source's log is given up.")] = False,
     as_json: Json = False,
@@ -114,6 +136,20 @@ def _told(changes: Iterable[Change], as_json: bool) -> Iterator[Change]:
     for one in changes:
         typer.echo(f"{one.place:<10} {one.what}", err=as_json)
         yield one
+
+
+def _print_verified(found: Verified) -> None:
+    lines = [f"{found.source_rows:,} rows in the source at {found.lsn}, {found.silver_rows:,} in silver"]
+    lines.append(f"{found.ranges_differing:,} of {found.ranges:,} ranges differ ({found.seconds:.1f} s)")
+    lines += [f"not compared: {', '.join(found.without)}"] if found.without else []
+    lines += [f"{found.unsettled:,} rows changed each time they were looked at"] if found.unsettled else []
+    typer.echo("\n".join(lines))
+    for kind, keys in found.keys.items():
+        for key in keys:
+            typer.echo(f"{kind:<10} {', '.join(f'{name}={value}' for name, value in key.items())}")
+        if found.counts[kind] > len(keys):
+            typer.echo(f"{kind:<10} … {found.counts[kind] - len(keys):,} more")
+    typer.echo("silver is what the source is" if found.equal else "silver is not what the source is")
 
 
 def _print_status(report: Report) -> None:
