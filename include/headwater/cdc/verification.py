@@ -223,9 +223,14 @@ class SourceRows:
         return self._connection.execute(text.encode(), list(values)).fetchall()
 
 
+def await_topic(settings: Settings, capture: Capture, lsn: str, deadline: float) -> None:
+    """Until the connector has put all into the topics that the source's log has up to `lsn`."""
+    until(lambda: _confirmed(settings, capture, lsn), deadline, f"the connector has yet to confirm the log up to {lsn}")
+
+
 def await_silver(settings: Settings, capture: Capture, dataset: Dataset, lsn: str, deadline: float) -> None:
     """Until silver holds what the source's log has up to `lsn`. Raises `RetryableError` that says who is behind."""
-    until(lambda: _confirmed(settings, capture, lsn), deadline, f"the connector has yet to confirm the log up to {lsn}")
+    await_topic(settings, capture, lsn, deadline)
     topic = Broker(settings).topic(dataset.topic)
     wanted = f"silver has yet to read {dataset.topic} up to {dict(topic.high)}"
     until(lambda: _silver_has(dataset, topic.topic_id, topic.high), deadline, wanted)
