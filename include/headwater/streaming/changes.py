@@ -21,6 +21,7 @@ What can go wrong beyond the reasons of `streaming.decode`, in `_error`, with th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,9 @@ FROM_CONNECT = {
     "io.debezium.time.IsoTimestamp": "try_cast({} AS timestamp)",
 }
 """What Connect's names of a type mean, as Spark SQL over the value; other values are taken as Avro has them."""
+
+NOT_AVRO = re.compile(r"^(?=\d)|\W", re.ASCII)
+"""What the connector puts `_` for (or before) in a column's name."""
 
 UNAVAILABLE = "__debezium_unavailable_value"
 """What stands for a large value that did not change, where the table's replica identity is not FULL."""
@@ -121,9 +125,11 @@ def unlike(dataset: Dataset, by_id: Mapping[int, Any]) -> list[str]:
 def source_field(column: Column, fields: Mapping[str, Any]) -> str | None:
     """What the source calls the column in rows with these fields; None where it is not there.
 
-    A record from before a rename still has the old name, which the column of the contract has kept.
+    A record from before a rename still has the old name, which the column of the contract has kept. The connector makes
+    names that Avro does not allow into ones that it does.
     """
-    return next((name for name in (column.source_name, column.name) if name and name in fields), None)
+    names = [name for name in (column.source_name, column.name) if name]
+    return next((n for name in names for n in (name, NOT_AVRO.sub("_", name)) if n in fields), None)
 
 
 def _change(schema_id: int, fields: Mapping[str, Any], dataset: Dataset, envelope: Any) -> str:
@@ -141,7 +147,7 @@ def _change(schema_id: int, fields: Mapping[str, Any], dataset: Dataset, envelop
         misfits.append(f"if({does_not_fit(value, kept, column, fields[name])}, '{column.name}', NULL)")
     source = {field["name"] for field in _source_fields(envelope)}
     moment = f"timestamp_micros({decoded}.source.ts_us)" if "ts_us" in source else None
-    prior = f"try_cast(get_json_object({decoded}.source.sequence, '$[0]') AS bigint)" if "sequence" in source else None
+    prior = _first_of_sequence(f"{decoded}.source.sequence") if "sequence" in source else None
     lsn = f"{decoded}.source.lsn"
     parts += [
         f"'_op', {decoded}.op",
@@ -154,6 +160,11 @@ def _change(schema_id: int, fields: Mapping[str, Any], dataset: Dataset, envelop
         f"'_tx_id', {decoded}.source.txId",
     ]
     return f"named_struct({', '.join(parts)})"
+
+
+def _first_of_sequence(text: str) -> str:
+    """Spark SQL: the first of `["12","34"]`, null of `[null,"34"]`. Cheaper than parsing JSON in every row."""
+    return f"""try_cast(if(startswith({text}, '["'), substring_index(substring({text}, 3), '"', 1), NULL) AS bigint)"""
 
 
 def _change_type(dataset: Dataset) -> str:

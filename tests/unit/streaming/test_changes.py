@@ -63,3 +63,9 @@ def test_a_value_that_would_be_cut_does_not_fit() -> None:
     assert does_not_fit("v", "k", amount, ["null", "string"]).endswith("NOT (k <=> try_cast(v AS decimal(38,18)))")
     assert does_not_fit("v", "k", Column("n", Primitive.INT), "long").endswith("NOT (k <=> v)")
     assert "<=> v)" not in does_not_fit("v", "k", Column("t", Primitive.STRING), "string")
+
+
+def test_a_name_that_avro_does_not_allow_is_found() -> None:
+    column = Column("first_name", Primitive.STRING, source_name="First Name")
+    assert source_field(column, {"First_Name": "string"}) == "First_Name"
+    assert source_field(Column("x", Primitive.INT, source_name="1st"), {"_1st": "int"}) == "_1st"
