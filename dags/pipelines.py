@@ -52,7 +52,7 @@ for domain in DOMAINS:
 
         for stage, job, kinds in (
             ("bronze", "ingest_batch", ("table", "files")),
-            ("silver", "build_silver", ("stream", "table", "files")),
+            ("silver", "build_silver", ("stream", "table", "capture", "files")),
             ("gold", "build_gold", ("model",)),
         ):
             with TaskGroup(stage):

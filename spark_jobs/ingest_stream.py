@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import Kind
+from headwater.contracts.model import STREAMED
 from headwater.jobs import job_parser, run_job
 from headwater.settings import get_settings
 from headwater.streaming.application import run
@@ -25,7 +25,9 @@ from headwater.streaming.session import stream_session
 def parser() -> argparse.ArgumentParser:
     """Arguments of this job."""
     found = job_parser(__doc__)
-    found.add_argument("--dataset", action="append", help="a dataset of kind stream; repeatable; default: all")
+    found.add_argument(
+        "--dataset", action="append", help="a dataset of kind stream or capture; repeatable; default: all"
+    )
     found.add_argument("--once", action="store_true", help="read what is there, then end")
     return found
 
@@ -36,7 +38,7 @@ def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     for name in ("py4j", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     settings, contracts = get_settings(), load_contracts()
-    names = arguments.dataset or [dataset.name for dataset in contracts.of_kind(Kind.STREAM)]
+    names = arguments.dataset or [dataset.name for dataset in contracts.of_kind(*STREAMED)]
     datasets = [contracts.get(name) for name in names]
     return run(stream_session(settings), settings, datasets, once=arguments.once)
 

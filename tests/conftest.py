@@ -51,6 +51,13 @@ def stack() -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
+def connect(stack: Settings) -> Settings:
+    """The shared stack with a Kafka Connect worker beside it."""
+    embedded.up(["connect"], print)
+    return stack
+
+
+@pytest.fixture(scope="session")
 def spark(stack: Settings) -> Iterator[SparkSession]:
     """A classic local Spark session on the shared stack's lake, in this process."""
     from headwater.lake.sessions import get_spark

@@ -34,6 +34,7 @@ COMMANDS = {
     "contract": Entry("headwater.contracts.commands", "Check, plan, apply and generate from the contracts."),
     "dataset": Entry("headwater.contracts.dataset_commands", "List datasets, and show what each became."),
     "source": Entry("headwater.sources.commands", "Load the source systems and replay their events."),
+    "cdc": Entry("headwater.cdc.commands", "Capture the changes of source tables."),
     "api": Entry("headwater.api.commands", "Keys of the ingestion API."),
     "stream": Entry("headwater.streaming.commands", "Start and watch the streams."),
     "ledger": Entry("headwater.streaming.commands", "Which offsets of which topic are where.", "ledger"),

@@ -31,6 +31,7 @@ PORT_DISTANCE = {
     "kafka_port": 92,
     "kafka_controller_port": 93,
     "registry_port": 81,
+    "connect_port": 83,
     "postgres_port": 54,
     "clickhouse_port": 23,
     "spark_connect_port": 15,
@@ -92,6 +93,10 @@ class Settings(BaseSettings):
     registry_username: str = ""
     registry_password: SecretStr = SecretStr("")
     registry_ssl_ca_location: str = ""
+
+    # --- Kafka Connect: the worker that captures changes of the source database
+    connect_port: int = 0
+    connect_url: str = Field(default="", description="REST address of a worker; empty means the embedded one")
 
     # --- Postgres: source database, Iceberg catalog, Airflow's database, leases
     postgres_host: str = ""
@@ -210,6 +215,7 @@ class Settings(BaseSettings):
                 setattr(self, name, self.port_base + distance)
         self.kafka_bootstrap_servers = self.kafka_bootstrap_servers or f"{LOOPBACK}:{self.kafka_port}"
         self.registry_url = self.registry_url or f"http://{LOOPBACK}:{self.registry_port}/apis/ccompat/v7"
+        self.connect_url = (self.connect_url or f"http://{LOOPBACK}:{self.connect_port}").rstrip("/")
         self.postgres_host = self.postgres_host or LOOPBACK
         self.clickhouse_host = self.clickhouse_host or LOOPBACK
         self.lake_uri = (self.lake_uri or f"file://{self.home / 'lake'}").rstrip("/")

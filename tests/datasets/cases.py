@@ -113,6 +113,15 @@ class Case:
         by_kind: dict[str, Any] = {
             Kind.STREAM: {"_kafka_topic": "t", "_kafka_partition": 0, "_kafka_offset": self.offset, "_attempt": 0},
             Kind.TABLE: {"_operation": "upsert"},
+            Kind.CAPTURE: {
+                "_kafka_topic": "t",
+                "_kafka_partition": 0,
+                "_kafka_offset": self.offset,
+                "_attempt": 0,
+                "_operation": "update",
+                "_prior_commit_lsn": row.get("_lsn"),
+                "_committed_at": START + dt.timedelta(seconds=row.get("_lsn", 0)),
+            },
             Kind.FILES: {"_source_file": f"{self.dataset.name}/{number}.parquet"},
         }[self.dataset.kind]
         self.offset += 1

@@ -25,6 +25,9 @@ RESIDENT_BYTES = 8 * 1024**3
 WARM_START_CPU_SECONDS = 120.0
 """What 60 s on 2 cores are: unlike the clock, it does not count what others do on this machine. Measured: 86."""
 
+LEFT_OUT = {"connect": "left out"}
+"""Services that no contract of the demo needs."""
+
 
 def headwater(*arguments: str) -> str:
     """Run the command line as a user does; its output. It must succeed."""
@@ -51,23 +54,23 @@ def pids(settings: Settings) -> dict[str, int]:
 
 
 def healthy(settings: Settings) -> bool:
-    return all(one.state == "healthy" for one in status(settings))
+    return all(one.state == LEFT_OUT.get(one.name, "healthy") for one in status(settings))
 
 
 def test_every_service_answers_its_health_check(running):
-    assert {one.name: one.state for one in status(running)} == dict.fromkeys(SERVICES, "healthy")
+    assert {one.name: one.state for one in status(running)} == dict.fromkeys(SERVICES, "healthy") | LEFT_OUT
 
 
 def test_a_second_up_changes_nothing(running):
     before = pids(running)
     said = headwater("up")
     assert pids(running) == before
-    assert said.count("runs already") == len(SERVICES)
+    assert said.count("runs already") == len(SERVICES) - len(LEFT_OUT)
 
 
 def test_the_whole_stack_at_rest_fits_into_eight_gibibytes(running):
     report = json.loads(headwater("status", "--json"))
-    resident = {one["name"]: one["resident_bytes"] for one in report}
+    resident = {one["name"]: one["resident_bytes"] for one in report if one["name"] not in LEFT_OUT}
     assert all(size > 0 for size in resident.values())
     assert sum(resident.values()) < RESIDENT_BYTES, resident
 

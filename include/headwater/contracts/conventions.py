@@ -17,6 +17,7 @@ from headwater.contracts.types import Array, Decimal, Map, Primitive, parse_type
 from headwater.errors import ContractError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+QUALIFIED = re.compile(r"[^.\s]+\.[^.\s]+")
 SEMVER = re.compile(r"\d+\.\d+\.\d+")
 TIME_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "y": 365 * 86_400}
 """Seconds of the units that slaProperties may use."""
@@ -31,19 +32,28 @@ PARTITION_TRANSFORMS = {"identity", "day", "month", "year"}
 KIND_OF = {"topic": Kind.STREAM, "table": Kind.TABLE, "file": Kind.FILES, "model": Kind.MODEL}
 """What the `physicalType` of the dataset says about where it comes from."""
 
-SOURCE_SERVER = {Kind.STREAM: "kafka", Kind.TABLE: "postgres", Kind.FILES: "local"}
+SOURCE_SERVERS = {
+    Kind.STREAM: ("kafka",),
+    Kind.TABLE: ("postgres",),
+    Kind.CAPTURE: ("postgres", "kafka"),
+    Kind.FILES: ("local",),
+    Kind.MODEL: (),
+}
+"""Servers a dataset comes from, exactly one of each type. A table that also names a broker is captured from the log."""
 WAREHOUSE_DATABASE = {Kind.STREAM: "live", Kind.MODEL: "gold"}
 _ADDRESS = re.compile(r"\$\{HEADWATER_[A-Z_]+\}")
 
 REQUIRED_PROPERTIES: dict[Kind, set[str]] = {
     Kind.STREAM: {"sourceSystem", "messageKey", "eventType"},
     Kind.TABLE: {"sourceSystem"},
+    Kind.CAPTURE: {"sourceSystem"},
     Kind.FILES: {"sourceSystem"},
     Kind.MODEL: {"spread"},
 }
 ALLOWED_PROPERTIES: dict[Kind, set[str]] = {
     Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history", "sortBy"},
     Kind.TABLE: {"sourceSystem", "orderByNewest", "history", "sortBy"},
+    Kind.CAPTURE: {"sourceSystem", "history", "sortBy"},  # the log itself says which change is the newest
     Kind.FILES: {"sourceSystem", "orderByNewest", "sortBy"},
     Kind.MODEL: {"spread", "changeColumn", "sortBy"},
 }
@@ -115,18 +125,20 @@ def _header(document: Document) -> Errors:
 
 
 def kind_of(document: Document) -> Kind:
-    """Where the dataset comes from."""
-    return KIND_OF[schema_of(document)["physicalType"]]
+    """Where the dataset comes from: a table with a broker beside its database is captured from the database's log."""
+    kind = KIND_OF[schema_of(document)["physicalType"]]
+    on_kafka = any(server["type"] == "kafka" for server in document.data.get("servers") or [])
+    return Kind.CAPTURE if kind is Kind.TABLE and on_kafka else kind
 
 
 def _servers(document: Document) -> Errors:
     kind, servers = kind_of(document), document.data.get("servers") or []
-    source = SOURCE_SERVER.get(kind)
-    if source and sum(s["type"] == source for s in servers) != 1:
-        yield document.error(("servers",), f"a {kind} has exactly one server of type {source}", "declare it")
+    for source in SOURCE_SERVERS[kind]:
+        if sum(s["type"] == source for s in servers) != 1:
+            yield document.error(("servers",), f"a {kind} has exactly one server of type {source}", "declare it")
     for i, server in enumerate(servers):
         at: NodePath = ("servers", i)
-        if server["type"] not in {source, "clickhouse"} - {None}:
+        if server["type"] not in {*SOURCE_SERVERS[kind], "clickhouse"}:
             yield document.error((*at, "type"), f"a {kind} has no server of type {server['type']}", "remove it")
             continue
         for key in ("host", "port"):
@@ -168,9 +180,17 @@ def _dataset_properties(document: Document) -> Errors:
             yield document.error(at, f"spread '{spread}'", f"one of {', '.join(Spread)}")
     if set(given.get("spread", {}).values()) & {Spread.SAME, Spread.FROM_DATE} and "changeColumn" not in given:
         yield document.error(at, "spread by date needs the custom property 'changeColumn'", "name the date column")
-    if kind in (Kind.STREAM, Kind.TABLE) and not schema_of(document).get("physicalName"):
-        what = {Kind.STREAM: "topic", Kind.TABLE: "table in Postgres, schema.table"}[kind]
+    yield from _physical_name(document, kind)
+
+
+def _physical_name(document: Document, kind: Kind) -> Errors:
+    name = schema_of(document).get("physicalName")
+    if kind in (Kind.STREAM, Kind.TABLE, Kind.CAPTURE) and not name:
+        what = "topic" if kind is Kind.STREAM else "table in Postgres, schema.table"
         yield document.error(("schema", 0), "physicalName is missing", f"name the {what}")
+    elif kind is Kind.CAPTURE and not QUALIFIED.fullmatch(str(name)):
+        at: NodePath = ("schema", 0, "physicalName")
+        yield document.error(at, f"physicalName '{name}' of a capture", "write schema.table, as Postgres has it")
 
 
 def column_names(document: Document) -> set[str]:
@@ -208,6 +228,7 @@ def _column(document: Document) -> Errors:
             yield document.error((*at, "name"), f"column '{name}' is there twice", "rename it; history adds its own")
         seen.add(name)
         yield from _column_type(document, at, column)
+        yield from _column_source(document, at, column, kind)
         if name in envelope and str(column["physicalType"]) != str(envelope[name].type):
             yield document.error(at, f"'{name}' belongs to the envelope", f"its type is {envelope[name].type}")
         if kind is Kind.MODEL and column.get("transformLogic"):
@@ -221,6 +242,19 @@ def _column(document: Document) -> Errors:
         if transform not in PARTITION_TRANSFORMS:
             known = ", ".join(sorted(PARTITION_TRANSFORMS))
             yield document.error(at, f"unknown partitionTransform '{transform}'", f"one of {known}")
+
+
+def _column_source(document: Document, at: NodePath, column: dict[str, Any], kind: Kind) -> Errors:
+    """`physicalName` of a column: only a capture follows a column that the source calls otherwise."""
+    if not (name := column.get("physicalName")) or name == column["name"]:
+        return
+    place = (*at, "physicalName")
+    if kind is not Kind.CAPTURE:
+        yield document.error(place, f"physicalName of a column of a {kind} would be ignored", "remove it")
+    elif column.get("transformLogic"):
+        yield document.error(place, f"'{column['name']}' is derived: the source does not have it", "remove it")
+    elif any(other.get("physicalName", other["name"]) == name for _, other in columns(document) if other is not column):
+        yield document.error(place, f"two columns come from the source's '{name}'", "let one of them")
 
 
 def _column_type(document: Document, at: NodePath, column: dict[str, Any]) -> Errors:

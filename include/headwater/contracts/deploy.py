@@ -68,8 +68,9 @@ def apply(
 def _places(datasets: Iterable[Dataset], targets: Sequence[Target]) -> Iterator[tuple[Dataset, Target]]:
     for dataset in datasets:
         for target in Target:
-            streams_only = target in (Target.TOPIC, Target.SUBJECT)
-            if target in targets and (dataset.kind is Kind.STREAM or not streams_only):
+            # The schemas of a capture follow the source's own; the connector registers them.
+            has_it = {Target.TOPIC: dataset.streamed, Target.SUBJECT: dataset.kind is Kind.STREAM}
+            if target in targets and has_it.get(target, True):
                 yield dataset, target
 
 

@@ -20,6 +20,7 @@ Footprint = dict[str, list[str]]
 JOBS = {
     Kind.STREAM: ("ingest_stream", "build_silver", "maintain_tables"),
     Kind.TABLE: ("ingest_batch", "build_silver", "maintain_tables"),
+    Kind.CAPTURE: ("ingest_stream", "build_silver", "maintain_tables"),
     Kind.FILES: ("ingest_batch", "build_silver", "maintain_tables"),
     Kind.MODEL: ("build_gold", "load_warehouse", "maintain_tables"),
 }
@@ -34,8 +35,8 @@ def footprint(settings: Settings, dataset: Dataset) -> Footprint:
     found: Footprint = {
         "contract": [_relative(settings, dataset.path)],
         "source": _source(settings, dataset),
-        "topic": [dataset.topic] if dataset.kind is Kind.STREAM else [],
-        "subject": [dataset.subject] if dataset.kind is Kind.STREAM else [],
+        "topic": [dataset.topic] if dataset.streamed else [],
+        "subject": [dataset.subject] if dataset.streamed else [],
         "schema": _schemas(settings, dataset),
         "model": _model(settings, dataset),
         "tables": [f"lake.{name}" for name in table_names(dataset)],
@@ -60,6 +61,8 @@ def _source(settings: Settings, dataset: Dataset) -> list[str]:
     match dataset.kind:
         case Kind.TABLE:
             return [f"Postgres {settings.postgres_source_database}.{dataset.source_name}"]
+        case Kind.CAPTURE:
+            return [f"Postgres {settings.postgres_source_database}.{dataset.source_name}, from its log"]
         case Kind.FILES:
             return [str(settings.landing_dir / dataset.source_name)]
         case Kind.STREAM:
@@ -84,7 +87,7 @@ def _model(settings: Settings, dataset: Dataset) -> list[str]:
 def _tasks(settings: Settings, dataset: Dataset) -> Iterator[str]:
     """`<dag>: <task>` of everything that works on the dataset."""
     layer = "gold" if dataset.kind is Kind.MODEL else "silver"
-    if dataset.kind is Kind.STREAM:
+    if dataset.streamed:
         yield "streams: stream"
     elif dataset.kind is not Kind.MODEL:
         yield f"{dataset.domain}: bronze.{dataset.name}"
@@ -113,7 +116,7 @@ def _tests(project: Path, dataset: Dataset) -> Iterator[str]:
     Unit tests only count by their name: many take a dataset as an example.
     """
     word = re.compile(rf"\b{re.escape(dataset.name)}\b")
-    named = [project / folder for folder in STREAM_TESTS if dataset.kind is Kind.STREAM and (project / folder).is_dir()]
+    named = [project / folder for folder in STREAM_TESTS if dataset.streamed and (project / folder).is_dir()]
     for path in sorted((project / "tests").rglob("*")):
         if "__pycache__" in path.parts or any(parent in named for parent in path.parents):
             continue

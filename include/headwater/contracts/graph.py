@@ -59,7 +59,7 @@ def pipeline_graph(contracts: Contracts, models_dir: Path) -> dict[str, dict[str
             inputs = tuple(sorted({*read, *_referred(dataset, contracts)}))
             restatable = dataset.change_column is not None
         else:
-            inputs = () if dataset.kind is Kind.STREAM else (f"bronze.{name}",)
+            inputs = () if dataset.streamed else (f"bronze.{name}",)
             restatable = dataset.kind is Kind.STREAM
         graph[name] = {
             "description": " ".join(dataset.description.split()),

@@ -54,17 +54,36 @@ TABLE_PROVENANCE: tuple[Column, ...] = (
     _RECORD_HASH,
     Column("_operation", Primitive.STRING, "upsert or delete"),
 )
+OPERATION, LSN, PRIOR_COMMIT, COMMITTED_AT = "_operation", "_lsn", "_prior_commit_lsn", "_committed_at"
+_LOG_POSITION: tuple[Column, ...] = (
+    Column(LSN, Primitive.LONG, "Where the change stands in the source's log"),
+    Column(PRIOR_COMMIT, Primitive.LONG, "The last commit in the log before the change's own: first part of the order"),
+    Column(
+        COMMITTED_AT, Primitive.TIMESTAMP, "When the change was committed in the source; of a read, when it was read"
+    ),
+)
+CAPTURE_PROVENANCE: tuple[Column, ...] = (
+    *STREAM_PROVENANCE,
+    Column(OPERATION, Primitive.STRING, "insert, update, delete, truncate, read (of a snapshot) or tombstone"),
+    *_LOG_POSITION,
+    Column("_tx_id", Primitive.LONG, "The source's transaction"),
+)
 FILES_PROVENANCE: tuple[Column, ...] = (
     _SOURCE_SYSTEM,
     _INGESTED,
     _RECORD_HASH,
     Column("_source_file", Primitive.STRING, "File the row came from, relative to the landing folder"),
 )
-PROVENANCE = {Kind.STREAM: STREAM_PROVENANCE, Kind.TABLE: TABLE_PROVENANCE, Kind.FILES: FILES_PROVENANCE}
+PROVENANCE = {
+    Kind.STREAM: STREAM_PROVENANCE,
+    Kind.TABLE: TABLE_PROVENANCE,
+    Kind.CAPTURE: CAPTURE_PROVENANCE,
+    Kind.FILES: FILES_PROVENANCE,
+}
 """What bronze adds behind the source's columns."""
 
 DELETED = Column("_is_deleted", Primitive.BOOLEAN, "The source no longer has the row; the last known values remain")
-"""What silver adds for a TABLE: a deleted key stays as a tombstone, so that a late change cannot bring it back."""
+"""What silver adds for a TABLE and a CAPTURE: a deleted key stays as a tombstone, that no late change brings back."""
 
 HISTORY: tuple[Column, ...] = (
     Column("_version_key", Primitive.STRING, "Surrogate key: hash of natural key and valid_from", required=True),
@@ -84,8 +103,13 @@ def bronze_columns(dataset: Dataset) -> tuple[Column, ...]:
 
 def silver_columns(dataset: Dataset) -> tuple[Column, ...]:
     """Columns of `lake.silver.<dataset>`: source and derived ones, `_ingested_at`, position or tombstone, history."""
-    by_kind = {Kind.STREAM: _POSITION, Kind.TABLE: (DELETED,)}.get(_source_kind(dataset), ())
-    return (*dataset.columns, _INGESTED, *by_kind, *(HISTORY if dataset.history else ()))
+    by_kind: dict[Kind, tuple[Column, ...]] = {
+        Kind.STREAM: _POSITION,
+        Kind.TABLE: (DELETED,),
+        Kind.CAPTURE: (*_POSITION, *_LOG_POSITION, DELETED),
+    }
+    added = by_kind.get(_source_kind(dataset), ())
+    return (*dataset.columns, _INGESTED, *added, *(HISTORY if dataset.history else ()))
 
 
 def refused_columns(dataset: Dataset) -> tuple[Column, ...]:

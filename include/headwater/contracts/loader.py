@@ -15,7 +15,7 @@ from open_data_contract_standard.model import OpenDataContractStandard, SchemaOb
 from open_data_contract_standard.model import Server as StandardServer
 
 from headwater.contracts.checks import check_errors
-from headwater.contracts.conventions import KIND_OF, TIME_UNITS, convention_errors
+from headwater.contracts.conventions import TIME_UNITS, convention_errors, kind_of
 from headwater.contracts.document import Document, NodePath, read_document
 from headwater.contracts.layers import ENVELOPE, silver_columns
 from headwater.contracts.model import (
@@ -41,6 +41,7 @@ DEFAULT_RETENTION_DAYS = {"bronze": 90, "silver": 730, "gold": 2557}
 _NEWEST = {
     Kind.STREAM: ("event_timestamp", "_kafka_offset"),
     Kind.TABLE: ("_ingested_at",),
+    Kind.CAPTURE: (),
     Kind.FILES: ("_ingested_at",),
     Kind.MODEL: (),
 }
@@ -130,7 +131,7 @@ def _custom(holder: Any) -> dict[str, Any]:
 def _build(document: Document) -> Dataset:
     contract = OpenDataContractStandard.model_validate(document.data)
     schema = (contract.schema_ or [])[0]
-    kind, custom = KIND_OF[str(schema.physicalType)], _custom(schema)
+    kind, custom = kind_of(document), _custom(schema)
     columns = _columns(schema, kind)
     key = tuple(c.name for c in columns if c.primary_key)
     servers = {s.database: s for s in contract.servers or [] if s.type == "clickhouse"}
@@ -193,6 +194,7 @@ def _column(declared: SchemaProperty) -> Column:
         sources=tuple(declared.transformSourceObjects or ()),
         low_cardinality=custom.get("lowCardinality", False),
         codec=custom.get("codec"),
+        source_name=declared.physicalName,
     )
 
 

@@ -20,8 +20,13 @@ class Kind(StrEnum):
 
     STREAM = "stream"  # a Kafka topic; bronze by the stream, silver by MERGE
     TABLE = "table"  # a table of the source Postgres; bronze by a batch read, silver by MERGE
+    CAPTURE = "capture"  # the changes of such a table, from the database's log by Debezium; bronze by the stream
     FILES = "files"  # Parquet files dropped into the landing folder; bronze by batch, silver by MERGE
     MODEL = "model"  # gold: the SELECT of spark_jobs/gold/<domain>/<name>.sql
+
+
+STREAMED = (Kind.STREAM, Kind.CAPTURE)
+"""Kinds whose bronze is read from a topic by the stream, offset by offset."""
 
 
 class Severity(StrEnum):
@@ -57,6 +62,7 @@ class Column:
     sources: tuple[str, ...] = ()  # lineage: "<dataset>.<column>" or a column of this dataset
     low_cardinality: bool = False  # ClickHouse
     codec: str | None = None  # ClickHouse, e.g. "Delta, ZSTD(1)"
+    source_name: str | None = None  # a capture's: what the source calls it, where that is another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +156,24 @@ class Dataset:
         return tuple(c.name for c in self.columns if c.primary_key)
 
     @property
+    def captured(self) -> bool:
+        """Whether it is captured from the log of its source database."""
+        return self.kind is Kind.CAPTURE
+
+    @property
+    def streamed(self) -> bool:
+        """Whether its bronze is read from a topic by the stream."""
+        return self.kind in STREAMED
+
+    @property
     def topic(self) -> str:
-        """The Kafka topic of a stream."""
-        return self.source_name
+        """The Kafka topic of a stream; of a captured table `<domain>.<name>`."""
+        return f"{self.domain}.{self.name}" if self.captured else self.source_name
 
     @property
     def subject(self) -> str:
-        """The registry subject of a stream's values."""
-        return f"{self.source_name}-value"
+        """The registry subject of a topic's values."""
+        return f"{self.topic}-value"
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from headwater.contracts.named_types import self_contained
 from headwater.errors import HeadwaterError, RetryableError, TerminalError
 from headwater.settings import Settings, get_settings
 
@@ -93,10 +94,22 @@ class RegistryClient:
             return []
 
     def version(self, subject: str, version: int) -> tuple[int, Any]:
-        """Id and schema of one version of a subject."""
+        """Id and schema of one version of a subject; types that it takes from other subjects are put into it."""
         where = f"subject {subject} version {version}"
         answer = self._call("GET", f"/subjects/{subject}/versions/{version}", None, where)
-        return int(answer["id"]), json.loads(answer["schema"])
+        schema, named = json.loads(answer["schema"]), dict[str, Any]()
+        self._gather(answer, named)
+        return int(answer["id"]), self_contained(schema, named) if named else schema
+
+    def _gather(self, answer: dict[str, Any], named: dict[str, Any]) -> None:
+        """The types that an answer refers to, by full name, and those that they refer to."""
+        for reference in answer.get("references") or []:
+            subject, version = reference["subject"], reference["version"]
+            where = f"subject {subject} version {version}"
+            further = self._call("GET", f"/subjects/{subject}/versions/{version}", None, where)
+            if reference["name"] not in named:
+                named[reference["name"]] = json.loads(further["schema"])
+                self._gather(further, named)
 
     def ids(self, subject: str) -> dict[int, Any]:
         """All schemas of a subject by id, oldest first; empty for a subject that is not there."""

@@ -13,7 +13,7 @@ import psutil
 
 from headwater.embedded import downloads, java, postgres, preflight, processes
 from headwater.embedded.secrets import secrets_file
-from headwater.embedded.services import SERVICES
+from headwater.embedded.services import SERVICES, unneeded
 from headwater.errors import HeadwaterError
 from headwater.lake import storage
 from headwater.settings import Settings, unknown_settings
@@ -97,10 +97,13 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 
 
 def _downloads(settings: Settings) -> Iterator[Finding]:
-    missing = downloads.missing(settings, {file.group for file in downloads.locked()})
+    needed = [service for service in SERVICES.values() if not unneeded(settings, service)]
+    groups = {group for service in needed for group in service.downloads}
+    count = sum(file.group in groups for file in downloads.locked())
+    missing = downloads.missing(settings, groups)
     size = sum(file.size for file in missing) / 1e6
-    text = f"{len(missing)} of {len(downloads.locked())} files ({size:,.0f} MB) are still to be fetched"
-    good = f"all {len(downloads.locked())} files are there, with the hashes of the lock"
+    text = f"{len(missing)} of {count} files ({size:,.0f} MB) are still to be fetched"
+    good = f"all {count} files are there, with the hashes of the lock"
     yield Finding(
         "downloads", "note" if missing else "good", text if missing else good, "`headwater up`" if missing else ""
     )

@@ -45,7 +45,7 @@ class Locked:
 
     @property
     def group(self) -> str:
-        """The folder it belongs to: kafka, registry or spark."""
+        """The folder it belongs to: kafka, registry, connect, connect-avro, connect-debezium or spark."""
         return self.path.split("/")[0]
 
     @property

@@ -15,7 +15,7 @@ def _nothing(settings: Settings) -> None:
 
 
 def _present(settings: Settings) -> str:
-    """For services whose code is always there."""
+    """For services whose code is always there, or that are always needed."""
     return ""
 
 
@@ -62,6 +62,8 @@ class Service:
     settle: Callable[[Settings], None] = _nothing
     absent: Callable[[Settings], str] = _present
     """Why the service cannot be started here, or nothing."""
+    idle: Callable[[Settings], str] = _present
+    """Why nobody needs it now, so that `up` starts it only by name; or nothing."""
     needs: tuple[str, ...] = ()
     downloads: tuple[str, ...] = ()
     java: bool = False

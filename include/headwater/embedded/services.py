@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwater.embedded import airflow, api, clickhouse, jobs, kafka, mcp, postgres, registry, spark
+from headwater.embedded import airflow, api, clickhouse, connect, jobs, kafka, mcp, postgres, processes, registry, spark
 from headwater.embedded.service import Service
 from headwater.errors import ConfigurationError
+from headwater.settings import Settings
 
 SERVICES: dict[str, Service] = {
     module.SERVICE.name: module.SERVICE
-    for module in (postgres, kafka, registry, clickhouse, spark, jobs, airflow, mcp, api)
+    for module in (postgres, kafka, registry, clickhouse, connect, spark, jobs, airflow, mcp, api)
 }
 
 
@@ -27,3 +28,9 @@ def named(names: Iterable[str]) -> list[Service]:
         if not needed:
             return [service for service in SERVICES.values() if service.name in wanted]
         wanted |= needed
+
+
+def unneeded(settings: Settings, service: Service) -> str:
+    """Why `up` leaves the service out unless it is named, or nothing. What was started once is kept, and repaired."""
+    started = any(processes.pid_file(settings, spec.name).exists() for spec in service.processes(settings))
+    return "" if started else service.idle(settings)

@@ -19,7 +19,7 @@ from headwater.embedded import downloads, preflight, processes
 from headwater.embedded.java import ensure_java
 from headwater.embedded.secrets import ensure_secrets, secrets_file
 from headwater.embedded.service import ProcessSpec, Service
-from headwater.embedded.services import SERVICES, named
+from headwater.embedded.services import SERVICES, named, unneeded
 from headwater.settings import Settings, get_settings
 
 Report = Callable[[str, str], None]
@@ -35,8 +35,9 @@ def up(names: Iterable[str], report: Report, fetched: downloads.Progress = lambd
 
     Raises a HeadwaterError that says what is wrong and what to do; what was started stays, and the next `up` goes on.
     """
-    services = named(names)
+    asked = set(names)
     settings = get_settings()
+    services = [one for one in named(asked) if one.name in asked or _is_needed(settings, one, report)]
     preflight.check_disk(settings, services)
     with exclusive(settings, report):
         settings = ensure_secrets(settings)
@@ -47,6 +48,14 @@ def up(names: Iterable[str], report: Report, fetched: downloads.Progress = lambd
             downloads.ensure(settings, {g for service in ours for g in service.downloads}, java.executable, fetched)
         _start_all(settings, ours, report)
     return ours
+
+
+def _is_needed(settings: Settings, service: Service, report: Report) -> bool:
+    """Whether the service is to run without having been named; says so where it is not."""
+    why = unneeded(settings, service)
+    if why:
+        report(service.name, f"left out: {why}")
+    return not why
 
 
 def _is_ours(settings: Settings, service: Service, report: Report) -> bool:

@@ -13,7 +13,7 @@ import psutil
 
 from headwater.embedded import processes
 from headwater.embedded.service import ProcessSpec, Service
-from headwater.embedded.services import named
+from headwater.embedded.services import named, unneeded
 from headwater.settings import Settings
 
 
@@ -66,7 +66,8 @@ def status(settings: Settings, names: Iterable[str] = ()) -> list[ServiceStatus]
 
 def _service(settings: Settings, service: Service, marked: dict[str, list[psutil.Process]]) -> ServiceStatus:
     address = service.address(settings)
-    for state, applies in (("elsewhere", service.elsewhere(settings)), ("left out", bool(service.absent(settings)))):
+    left_out = service.absent(settings) or unneeded(settings, service)
+    for state, applies in (("elsewhere", service.elsewhere(settings)), ("left out", bool(left_out))):
         if applies:
             return ServiceStatus(service.name, service.title, state, address, [])
     found = [_process(settings, spec, marked.get(spec.name, [])) for spec in service.processes(settings)]

@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession, functions
 
 from headwater.contracts.layers import ATTEMPT, OFFSET, PARTITION
-from headwater.contracts.model import Dataset, Kind, Severity
+from headwater.contracts.model import Dataset, Severity
 from headwater.lake import lateness
 from headwater.lake.bounds import Bounds, bounded_columns, bounds_of, group_expression
 from headwater.lake.changes import AppendRange, InputExpired, appended_since
@@ -105,7 +105,7 @@ def summarize(
         f"count_if({ACCEPTED_ROW} AND NOT {IS_DELETED} AND NOT coalesce({rule.expression}, false)) AS warned_{i}"
         for i, rule in enumerate(warnings)
     ]
-    attempt = f"max({ATTEMPT})" if dataset.kind is Kind.STREAM else "0"
+    attempt = f"max({ATTEMPT})" if dataset.streamed else "0"
     counts = [
         "count(*) AS n",
         f"count_if(NOT {ACCEPTED_ROW}) AS refused",

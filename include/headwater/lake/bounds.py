@@ -96,6 +96,10 @@ class Bounds:
         return len(tasks), sum(task.file.file_size_in_bytes for task in tasks)
 
 
+EVERYWHERE = Bounds(((),))
+"""Rows may be anywhere."""
+
+
 def literal(value: Any) -> str:
     """A value as a Spark SQL literal."""
     match value:

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame, functions
 
 from headwater.contracts.cleansing import cleansed, typed
-from headwater.contracts.layers import ATTEMPT, ERROR, INGESTED_AT, OFFSET, PARTITION, RULE, TOPIC, TOPIC_ID
+from headwater.contracts.layers import (
+    ATTEMPT,
+    ERROR,
+    INGESTED_AT,
+    LSN,
+    OFFSET,
+    OPERATION,
+    PARTITION,
+    PRIOR_COMMIT,
+    RULE,
+    TOPIC,
+    TOPIC_ID,
+)
 from headwater.contracts.model import Dataset, Kind
 from headwater.contracts.quality import broken_rules, error_rules
 from headwater.contracts.types import Array, DataType, Map
@@ -19,19 +31,34 @@ from headwater.contracts.types import Array, DataType, Map
 IS_DELETED = "_is_deleted"
 ACCEPTED_ROW = f"size({RULE.name}) = 0"
 """Condition over conformed rows: no error rule is broken."""
-POSITION = {Kind.STREAM: (OFFSET, PARTITION), Kind.TABLE: (INGESTED_AT,), Kind.FILES: (INGESTED_AT,)}
+LOG_ORDER = (PRIOR_COMMIT, LSN)
+"""The order in which the changes of a captured table were committed.
+
+`_lsn` alone is where a change was written, which may be long before its commit: a row of an incremental snapshot, read
+in between, stands further on in the log and is older all the same. The commit before a change tells them apart.
+"""
+POSITION = {
+    Kind.STREAM: (OFFSET, PARTITION),
+    Kind.TABLE: (INGESTED_AT,),
+    Kind.CAPTURE: (*LOG_ORDER, OFFSET),
+    Kind.FILES: (INGESTED_AT,),
+}
 """What decides between two rows that the contract's order leaves equal."""
+WITHOUT_A_ROW = f"{OPERATION} IN ('tombstone', 'truncate')"
+"""Condition over a capture's bronze: the row says something about the table, or about Kafka, not about one row."""
 
 
 def conform(bronze: DataFrame, dataset: Dataset) -> DataFrame:
     """Bronze rows as silver's: the contract's columns, bronze's provenance, `_is_deleted` and `_rule`.
 
-    Rows that could not be read (`_error`) are left out.
+    Rows that could not be read (`_error`) are left out, and of a capture what is about no single row.
     """
-    readable = bronze.where(f"{ERROR} IS NULL") if dataset.kind is Kind.STREAM else bronze
+    readable = bronze.where(f"{ERROR} IS NULL") if dataset.streamed else bronze
+    if dataset.captured:
+        readable = readable.where(f"NOT ({WITHOUT_A_ROW})")
     provenance = [f"`{name}`" for name in readable.columns if name.startswith("_")]
     own = [cleansed(column, readable.columns) for column in dataset.source_columns]
-    deleted = "_operation = 'delete'" if dataset.kind is Kind.TABLE else "false"
+    deleted = f"{OPERATION} = 'delete'" if dataset.kind in (Kind.TABLE, Kind.CAPTURE) else "false"
     frame = readable.selectExpr(*own, *provenance, f"{deleted} AS {IS_DELETED}")
     for column in dataset.columns:
         if column.derived is not None:
@@ -100,7 +127,7 @@ def order_columns(dataset: Dataset) -> tuple[str, ...]:
 
 def newest_first(dataset: Dataset) -> str:
     """A SQL ORDER BY list over bronze's rows with the newest first; of one place the highest attempt."""
-    columns = order_columns(dataset) + ((ATTEMPT,) if dataset.kind is Kind.STREAM else ())
+    columns = order_columns(dataset) + ((ATTEMPT,) if dataset.streamed else ())
     return ", ".join(f"{name} DESC NULLS LAST" for name in quoted(columns))
 
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, functions
 
-from headwater.contracts.layers import INGESTED_AT, silver_columns
+from headwater.contracts.layers import COMMITTED_AT, INGESTED_AT, OPERATION, silver_columns
 from headwater.contracts.model import Dataset, Kind
 from headwater.contracts.types import Primitive
-from headwater.lake.conform import IS_DELETED, first_of, newest_first, order_columns, quoted
+from headwater.lake.conform import IS_DELETED, comparable, first_of, newest_first, order_columns, quoted
 from headwater.lake.merge import GONE
 
 BEGINNING = "TIMESTAMP'1900-01-01 00:00:00'"
@@ -28,6 +28,8 @@ KEY_LENGTH = 32
 
 def version_time(dataset: Dataset) -> str:
     """The column that says from when a version holds: the contract's first time of order, else the time of arrival."""
+    if dataset.captured:
+        return COMMITTED_AT
     own = {c.name for c in dataset.columns if c.type is Primitive.TIMESTAMP}
     if dataset.event_time in own:
         return str(dataset.event_time)
@@ -42,7 +44,11 @@ def timeline(events: DataFrame, dataset: Dataset) -> DataFrame:
     key = ", ".join(quoted(dataset.primary_key))
     if IS_DELETED not in events.columns:
         events = events.selectExpr("*", f"false AS {IS_DELETED}")
-    single = first_of(_begun(events, dataset), f"{key}, _begin, {IS_DELETED}", newest_first_in_silver(dataset))
+    if dataset.captured:
+        events = without_confirmations(events, dataset)
+    # What a transaction of the source has done and undone, nobody has seen.
+    of_one_time = f"{key}, _begin" if dataset.captured else f"{key}, _begin, {IS_DELETED}"
+    single = first_of(_begun(events, dataset), of_one_time, newest_first_in_silver(dataset))
     order = _in_order(dataset)
     told = single.selectExpr(
         "*",
@@ -60,7 +66,19 @@ def timeline(events: DataFrame, dataset: Dataset) -> DataFrame:
         "valid_from < valid_to"
     )
     versions = dated.selectExpr("*", f"valid_to = {END} AND NOT {IS_DELETED} AS is_current", f"{key_of(dataset)}")
+    if dataset.captured:  # from when it holds, so that the next timeline comes to the same
+        versions = versions.withColumn(COMMITTED_AT, functions.expr("_begin"))
     return versions.selectExpr(*quoted([c.name for c in silver_columns(dataset)]))
+
+
+def without_confirmations(events: DataFrame, dataset: Dataset) -> DataFrame:
+    """The events of a capture without the rows of snapshots that say what held before already."""
+    key, order = ", ".join(quoted(dataset.primary_key)), _in_order(dataset)
+    values = ", ".join(f"{comparable(f'`{c.name}`', c.type)} AS `{c.name}`" for c in dataset.columns)
+    before = f"lag(struct(struct({values}) AS row, {IS_DELETED} AS gone)) OVER (PARTITION BY {key} ORDER BY {order})"
+    told = events.selectExpr("*", f"{before} AS _before")
+    same = f"_before.row <=> struct({values}) AND NOT _before.gone"
+    return told.where(f"NOT ({OPERATION} = 'read' AND coalesce({same}, false))").drop("_before")
 
 
 def _begun(events: DataFrame, dataset: Dataset) -> DataFrame:
@@ -71,9 +89,13 @@ def _begun(events: DataFrame, dataset: Dataset) -> DataFrame:
     with the same time as the row before it corrects that. So each row's beginning follows from those read before it.
     """
     time = f"`{version_time(dataset)}`"
+    key = ", ".join(quoted(dataset.primary_key))
+    if dataset.captured:
+        # As the log has them; a clock that was set back makes no version begin before the one it follows.
+        up_to_here = f"PARTITION BY {key} ORDER BY {_in_order(dataset)} ROWS UNBOUNDED PRECEDING"
+        return events.selectExpr("*", f"max(coalesce({time}, {INGESTED_AT})) OVER ({up_to_here}) AS _begin")
     if dataset.kind is not Kind.TABLE:
         return events.selectExpr("*", f"{time} AS _begin")
-    key = ", ".join(quoted(dataset.primary_key))
     event = f"struct(coalesce({time}, {INGESTED_AT}) AS time, {INGESTED_AT} AS arrived, {IS_DELETED} AS deleted)"
     until_here = f"PARTITION BY {key} ORDER BY {_in_order(dataset)} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
     return (
@@ -103,8 +125,8 @@ _BEGIN = f"""aggregate(
 
 
 def _in_order(dataset: Dataset) -> str:
-    """A SQL ORDER BY list, oldest first: of a source table as it was read, else as things happened."""
-    time = () if dataset.kind is Kind.TABLE else (f"`{version_time(dataset)}`",)
+    """A SQL ORDER BY list, oldest first: of a source table as it was read or logged, else as things happened."""
+    time = () if dataset.kind in (Kind.TABLE, Kind.CAPTURE) else (f"`{version_time(dataset)}`",)
     return ", ".join(dict.fromkeys((*time, *quoted(order_columns(dataset)), IS_DELETED)))
 
 

@@ -38,7 +38,7 @@ from headwater.lake.references import time_of
 from headwater.lake.snapshots import ancestry, head_id
 from headwater.lake.tags import POSITION_TAG, move_tag
 
-KEEP = {Kind.STREAM: timedelta(hours=1)}
+KEEP = {Kind.STREAM: timedelta(hours=1), Kind.CAPTURE: timedelta(hours=1)}
 KEEP_BY_DEFAULT = timedelta(days=5)
 """Age from which a snapshot may go, if nobody needs it. A stream makes thousands a day."""
 SETTLED = timedelta(hours=1)
@@ -111,7 +111,7 @@ class _Table:
 
     def __init__(self, spark: SparkSession, catalog: Catalog, dataset: Dataset, name: str, wish: Wish) -> None:
         self.spark, self.catalog, self.dataset, self.name, self.wish = spark, catalog, dataset, name, wish
-        self.is_stream = name.startswith("bronze.") and dataset.kind is Kind.STREAM
+        self.is_stream = name.startswith("bronze.") and dataset.streamed
 
     def work(self) -> dict[str, Any]:
         """All steps; what each did, or would do."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.contracts.layers import HISTORY, silver_columns
+from headwater.contracts.layers import HISTORY, OPERATION, silver_columns
 from headwater.contracts.model import Dataset
 from headwater.contracts.types import Primitive
 from headwater.lake.bounds import Bounds
-from headwater.lake.conform import IS_DELETED, comparable, order_struct, quoted
+from headwater.lake.conform import IS_DELETED, LOG_ORDER, comparable, order_struct, quoted
 
 ACCEPTED, REFUSED_ORDERS, GONE = "_accepted", "_refused_orders", "_gone"
 """Columns of a batch beside silver's own: what a restatement and a history need to know about a row."""
@@ -21,9 +21,12 @@ ACCEPTED, REFUSED_ORDERS, GONE = "_accepted", "_refused_orders", "_gone"
 def upsert(dataset: Dataset, target: str, view: str, bounds: Bounds) -> str:
     """Newer rows win, new keys come in."""
     newer = f"{order_struct(dataset, 's')} > {order_struct(dataset, 't')}"
+    differs = _differs(dataset, content_columns(dataset))
+    if dataset.captured:
+        differs = f"({differs} OR {_moved_on('s', 't')})"
     return f"""MERGE INTO {target} t USING {view} s
 ON {_same(dataset.primary_key)} AND ({bounds.to_sql("t")})
-WHEN MATCHED AND {newer} AND {_differs(dataset, content_columns(dataset))} THEN UPDATE SET *
+WHEN MATCHED AND {newer} AND {differs} THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *"""
 
 
@@ -51,6 +54,16 @@ ON {_same((*dataset.primary_key, "valid_from"))} AND ({bounds.to_sql("t")})
 WHEN MATCHED AND s.{GONE} THEN DELETE
 WHEN MATCHED AND {_differs(dataset, columns)} THEN UPDATE SET *
 WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT *"""
+
+
+def _moved_on(new: str, old: str) -> str:
+    """Whether a change is a later one, even if it left the row as it was: the row takes its place in the log.
+
+    Otherwise a change from between the two that comes once more would win. A repeat of the same change, and a row of a
+    new snapshot that says what silver says, move nothing.
+    """
+    place = (f"struct({', '.join(f'{side}.`{name}`' for name in LOG_ORDER)})" for side in (new, old))
+    return f"({' > '.join(place)} AND {new}.{OPERATION} <> 'read')"
 
 
 def content_columns(dataset: Dataset) -> list[str]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import Dataset
 from headwater.lake.locks import held_since
 from headwater.lake.snapshots import (
     INPUT_OFFSETS_PREFIX,
@@ -51,7 +51,7 @@ def readers_of(catalog: Catalog, dataset: Dataset, name: str) -> list[Reader]:
         table = catalog.load_table(name)
         own = {snapshot.snapshot_id for key in POSITIONS if (snapshot := nearest_with(table, key)) is not None}
         found += [Reader(name, position) for position in sorted(own)]
-    if name.startswith("bronze.") and dataset.kind is Kind.STREAM:
+    if name.startswith("bronze.") and dataset.streamed:
         account = nearest_account(catalog.load_table(name))
         if account is not None and account.snapshot_id is not None:
             found.append(Reader("stream", account.snapshot_id))

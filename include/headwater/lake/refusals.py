@@ -14,6 +14,7 @@ from headwater.lake.conform import first_of, quoted
 
 PLACE = {
     Kind.STREAM: ("_kafka_topic", "_kafka_partition", "_kafka_offset", "_attempt", "_ingested_at"),
+    Kind.CAPTURE: ("_kafka_topic", "_kafka_partition", "_kafka_offset", "_attempt", "_ingested_at"),
     Kind.TABLE: ("_record_hash", "_ingested_at"),
     Kind.FILES: ("_record_hash", "_source_file"),
 }

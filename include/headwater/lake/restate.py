@@ -29,6 +29,7 @@ from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, restate_refused
 from headwater.lake.silver import Tables, judge_silver, judged, run_merge, silver_names, write_history
 from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, INPUT_PREFIX, head_id, nearest_properties
+from headwater.lake.truncation import TRUNCATED_PREFIX, buried
 
 
 def restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: date, last: date) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def _restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: dat
     properties = nearest_properties(tables.silver, INPUT_PREFIX)
     properties |= nearest_properties(tables.silver, INPUT_OFFSETS_PREFIX)
     properties |= event_time(tables.silver).properties()
+    properties |= nearest_properties(tables.silver, TRUNCATED_PREFIX)
     with judged(Batch(dated, None, end, 0, "range"), dataset, keyed_row(dataset)) as (rows, summary):
         done |= {"rows_read": summary.rows, "rows_refused": summary.refused}
         if summary.rows == 0:
@@ -61,7 +63,8 @@ def _restate(spark: SparkSession, catalog: Catalog, dataset: Dataset, first: dat
             accepted, refused = keyed.where(ACCEPTED_ROW), keyed.where(f"NOT ({ACCEPTED_ROW})")
             done |= write_history(spark, catalog, tables, accepted, summary, properties, refused)
         else:
-            done |= run_merge(spark, catalog, tables, _chosen(rows, dataset), merge.restate, summary.bounds, properties)
+            chosen = buried(_chosen(rows, dataset), tables.truncates)
+            done |= run_merge(spark, catalog, tables, chosen, merge.restate, summary.bounds, properties)
     return done | judge_silver(spark, catalog, tables, summary)
 
 

@@ -100,7 +100,7 @@ def expired_rows(table: Table, cut: Cut) -> int:
 def drop(spark: SparkSession, catalog: Catalog, dataset: Dataset, name: str, cut: Cut) -> dict[str, Any]:
     """Let the rows go; how many. To be called under the table's lock."""
     table = catalog.load_table(name)
-    if name.startswith("bronze.") and dataset.kind is Kind.STREAM:
+    if name.startswith("bronze.") and dataset.streamed:
         return _drop_stream(table, cut)
     before = _rows(table)
     snapshot = commits.execute(catalog, spark, name, _statement(dataset, name, cut), {RETENTION: cut.condition})

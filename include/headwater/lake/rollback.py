@@ -103,7 +103,7 @@ def _plan(catalog: Catalog, contracts: Contracts, table: Table, reference: str) 
 
 
 def _refuse(table: Table, name: str, owner: Dataset | None) -> None:
-    is_stream = owner is not None and owner.kind is Kind.STREAM
+    is_stream = owner is not None and owner.streamed
     if name.startswith("bronze.") and (is_stream or nearest_with(table, OFFSETS) is not None):
         raise RollbackRefused(
             "a stream's bronze does not go back: its snapshots say which of Kafka's offsets have been read",

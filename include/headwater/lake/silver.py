@@ -12,9 +12,9 @@ Whoever writes silver holds its lock; a first load into an empty table is a plai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,11 +22,11 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.contracts.layers import silver_columns
+from headwater.contracts.layers import ATTEMPT, OPERATION, silver_columns
 from headwater.contracts.model import Dataset
 from headwater.lake import commits, lateness, merge
 from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
-from headwater.lake.bounds import Bounds
+from headwater.lake.bounds import EVERYWHERE, Bounds
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import (
     ACCEPTED_ROW,
@@ -42,8 +42,20 @@ from headwater.lake.history import timeline, with_gone, without
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, refused_rows, restate_refused
 from headwater.lake.snapshots import ancestry, head_id, inputs_read, properties_of, row_count
+from headwater.lake.truncation import (
+    Truncate,
+    alive_before,
+    buried,
+    joined,
+    read_truncates,
+    remembered,
+    truncate_properties,
+    with_burials,
+)
 from headwater.quality.silver import Built, audit, audit_again
 
+STANDING = "standing"
+"""`_operation` of a row that silver has already, beside those of the batch."""
 PERSIST_AT_MOST = 200_000
 """Rows of a batch that are kept between the steps; of a larger one it is cheaper to read the columns again."""
 
@@ -56,12 +68,15 @@ class Tables:
     bronze: Table
     silver: Table
     refused: Table
+    truncates: Sequence[Truncate] = field(default=())
 
     @classmethod
     def load(cls, catalog: Catalog, dataset: Dataset) -> Tables:
         """The three tables; `contract apply` has made them."""
         names = (f"bronze.{dataset.name}", f"silver.{dataset.name}", refused_name(dataset))
-        return cls(dataset, *(catalog.load_table(name) for name in names))
+        bronze, silver, refused = (catalog.load_table(name) for name in names)
+        known = remembered(silver, names[0]) if dataset.captured else []
+        return cls(dataset, bronze, silver, refused, known)
 
     @property
     def input_name(self) -> str:
@@ -90,12 +105,16 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
     is_first = not row_count(tables.silver)
     so_far = event_time(tables.silver)
     mark = watermark(dataset, so_far)
+    new = read_truncates(batch.frame) if dataset.captured else []
+    tables = replace(tables, truncates=joined(tables.truncates, new))
     with judged(batch, dataset, "false" if is_first else ACCEPTED_ROW, mark) as (rows, summary):
         properties = position_properties(tables.bronze, tables.input_name, batch.end)
+        properties |= truncate_properties(tables.input_name, tables.truncates)
         refused = _write_refused(spark, catalog, tables, batch, rows, summary, properties)
         properties |= so_far.after(summary.events).properties()
         properties |= lateness.late_days(dataset, rows, mark if summary.events.total else None)
-        written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties)
+        summary = replace(summary, bounds=EVERYWHERE) if new else summary
+        written = _write(spark, catalog, tables, rows.where(ACCEPTED_ROW), summary, properties, new)
     read = {"dataset": dataset.name, "from": batch.origin, "rows_read": summary.rows, "rows_refused": summary.refused}
     if summary.events.total:
         read["late"] = dict(summary.events.late)
@@ -172,20 +191,38 @@ def _write(
     accepted: DataFrame,
     summary: Summary,
     properties: Mapping[str, str],
+    truncates: Sequence[Truncate] = (),
 ) -> dict[str, Any]:
+    """`truncates` are those of the batch itself; `tables` has all that are known."""
     dataset = tables.dataset
-    if summary.rows == summary.refused:
+    if summary.rows == summary.refused and not truncates:
         nothing = spark.table(f"{CATALOG}.{tables.name}").limit(0)
         return measured(commits.append(catalog, nothing, tables.name, properties), "position", summary.bounds, None)
     if dataset.history:
         return write_history(spark, catalog, tables, accepted, summary, properties)
-    rows = newest_per_key(accepted, dataset).selectExpr(*silver_names(dataset))
+    if dataset.captured:
+        accepted = _with_standing(spark, tables, accepted, truncates)
+    newest = buried(newest_per_key(accepted, dataset), tables.truncates)
+    rows = newest.selectExpr(*silver_names(dataset), *([OPERATION] if dataset.captured else []))
     if not row_count(tables.silver):
+        rows = rows.selectExpr(*silver_names(dataset))
         # The rows lie by partition already; where they do not, Iceberg spreads them as the table asks.
         options = {"distribution-mode": "none", "fanout-enabled": "true"} if spread_columns(dataset) else {}
         snapshot = commits.append(catalog, rows, tables.name, properties, **options)
         return measured(snapshot, "append", summary.bounds, None)
     return run_merge(spark, catalog, tables, rows, merge.upsert, summary.bounds, properties)
+
+
+def _with_standing(
+    spark: SparkSession, tables: Tables, accepted: DataFrame, truncates: Sequence[Truncate]
+) -> DataFrame:
+    """The batch's rows, and those of silver that a truncate of the batch deletes."""
+    names = silver_names(tables.dataset)
+    rows = accepted.selectExpr(*names, ATTEMPT, OPERATION)
+    if not truncates:
+        return rows
+    standing = alive_before(spark.table(f"{CATALOG}.{tables.name}"), truncates)
+    return rows.unionByName(standing.selectExpr(*names, f"0 AS {ATTEMPT}", f"'{STANDING}' AS {OPERATION}"))
 
 
 def write_history(
@@ -200,16 +237,19 @@ def write_history(
     """Bring the versions of the batch's keys up to date; versions made of rows that are now `refused` go."""
     dataset = tables.dataset
     names = [n for n in silver_names(dataset) if n.strip("`") in accepted.columns]
-    events = accepted.selectExpr(*names)
+    operation = [OPERATION] if dataset.captured else []
+    events = accepted.selectExpr(*names, *operation)
     if not row_count(tables.silver):
-        rows = timeline(events, dataset)
+        rows = timeline(with_burials(events, dataset, tables.truncates), dataset)
         return measured(commits.append(catalog, rows, tables.name, properties), "append", summary.bounds, None)
     known = spark.table(f"{CATALOG}.{tables.name}").alias("t").where(summary.bounds.to_sql("t"))
     key = list(dataset.primary_key)
     keys = events.select(*key) if refused is None else events.select(*key).unionByName(refused.select(*key))
-    known = known.join(keys.distinct(), on=key, how="left_semi")
+    if not (dataset.captured and summary.bounds == EVERYWHERE):  # a truncate is about all keys
+        known = known.join(keys.distinct(), on=key, how="left_semi")
     held = known if refused is None else without(known, refused, [*key, *order_columns(dataset)])
-    new = timeline(held.selectExpr(*names).unionByName(events), dataset)
+    standing = held.selectExpr(*names, *(f"'{STANDING}' AS {name}" for name in operation))
+    new = timeline(with_burials(standing.unionByName(events), dataset, tables.truncates), dataset)
     return run_merge(spark, catalog, tables, with_gone(new, known, dataset), merge.versions, summary.bounds, properties)
 
 

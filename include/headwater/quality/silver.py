@@ -33,6 +33,8 @@ from headwater.quality.scope import ROW_METRICS
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+WITH_DELETED = (Kind.TABLE, Kind.CAPTURE)
+"""Kinds whose silver keeps the rows that the source has deleted."""
 REMEDY = "silver holds these rows, nothing is built on them; correct the source or the rule and run the job again"
 
 
@@ -111,7 +113,7 @@ def _measures(spark: SparkSession, dataset: Dataset, table: Table, built: Built)
 
 def known_number(dataset: Dataset, table: Table, rule: TableRule, built: Built) -> int | None:
     """The rule's number where it is known without a look at the rows."""
-    if rule.metric == "rowCount" and dataset.kind is not Kind.TABLE and not dataset.history:
+    if rule.metric == "rowCount" and dataset.kind not in WITH_DELETED and not dataset.history:
         found = row_bounds(table)
         return found[0] if found and _holds(rule, found[0]) and _holds(rule, found[1]) else None
     if rule.metric == "duplicateValues" and built.unique and judged_by_batch(dataset, rule):
@@ -128,7 +130,7 @@ def rows_to_judge(dataset: Dataset, rule: TableRule, built: Built) -> str:
     conditions = [f"({built.condition})"] if judged_by_batch(dataset, rule) else []
     if dataset.history:
         conditions.append("is_current")
-    elif dataset.kind is Kind.TABLE:
+    elif dataset.kind in WITH_DELETED:
         conditions.append("NOT _is_deleted")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"(SELECT * FROM lake.silver.{dataset.name} AS silver{where})"  # noqa: S608 - names come from contracts

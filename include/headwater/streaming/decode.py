@@ -48,10 +48,18 @@ def bronze_rows(
     field that is not among them keeps the type it has in Avro.
     """
     decoded = records.withColumn("_decoded", _by_own_schema(writers)) if writers.by_id else _undecoded(records)
-    error = _reason(writers)
+    is_read = F.col("_decoded").getField(REQUIRED_FIELD).isNotNull()
+    error = F.when(is_read, F.lit(None).cast("string")).otherwise(why_unreadable(writers))
     payload = [_payload_column(name, types.get(name)) for name in _payload_names(decoded)]
-    return decoded.select(
-        *payload,
+    told = provenance(writers, error, topic_id=topic_id, source_system=source_system, ingested_at=ingested_at)
+    return decoded.select(*payload, *told)
+
+
+def provenance(
+    writers: Writers, error: Column, *, topic_id: str, source_system: str, ingested_at: datetime
+) -> list[Column]:
+    """What bronze says of a record beside its payload, whatever that is; `error` is null where it could be read."""
+    return [
         F.col("topic").alias("_kafka_topic"),
         F.col("partition").alias("_kafka_partition"),
         F.col("offset").alias("_kafka_offset"),
@@ -66,7 +74,7 @@ def bronze_rows(
         error.alias("_error"),
         F.when(error.isNotNull(), F.col("value")).alias("_raw"),
         F.when(error.isNotNull(), _headers()).alias("_headers"),
-    )
+    ]
 
 
 def _of_this_batch(moment: datetime) -> Column:
@@ -92,6 +100,16 @@ def _headers() -> Column:
     return F.to_json("headers", {"ignoreNullFields": "false"})
 
 
+def begins_with_id(schema_id: int) -> Column:
+    """Whether the record is framed with this schema id."""
+    return _prefix() == _header(schema_id)
+
+
+def avro_body() -> Column:
+    """The bytes behind the header."""
+    return F.substring(F.col("value"), _HEADER_BYTES + 1, 2**31 - 1)
+
+
 def _prefix() -> Column:
     return F.substring(F.col("value"), 1, _HEADER_BYTES)
 
@@ -102,11 +120,11 @@ def _header(schema_id: int) -> Column:
 
 def _by_own_schema(writers: Writers) -> Column:
     """The decoded struct. `from_avro` takes one writer schema, so there is one expression for each known id."""
-    body = F.substring(F.col("value"), _HEADER_BYTES + 1, 2**31 - 1)
+    body = avro_body()
     options = {"avroSchema": json.dumps(writers.reader), "mode": "PERMISSIVE"}
     chosen: Column | None = None
     for schema_id, schema in writers.by_id.items():
-        condition, struct = _prefix() == _header(schema_id), from_avro(body, json.dumps(schema), options)
+        condition, struct = begins_with_id(schema_id), from_avro(body, json.dumps(schema), options)
         chosen = F.when(condition, struct) if chosen is None else chosen.when(condition, struct)
     assert chosen is not None  # noqa: S101  (the caller has looked)
     return chosen
@@ -134,18 +152,18 @@ def _schema_id(writers: Writers) -> Column:
     parsed = F.conv(F.hex(F.substring(F.col("value"), 2, 4)), 16, 10).cast("bigint").try_cast("int")
     column = F.when(F.lit(False), F.lit(0))
     for schema_id in writers.by_id:
-        column = column.when(_prefix() == _header(schema_id), F.lit(schema_id))
+        column = column.when(begins_with_id(schema_id), F.lit(schema_id))
     return column.when(framed, parsed)
 
 
-def _reason(writers: Writers) -> Column:
+def why_unreadable(writers: Writers) -> Column:
+    """The reason, by the table above, for a record that could not be decoded."""
     value = F.col("value")
     known = F.lit(False)
     for schema_id in writers.by_id:
-        known = known | (_prefix() == _header(schema_id))
+        known = known | begins_with_id(schema_id)
     return (
-        F.when(F.col("_decoded").getField(REQUIRED_FIELD).isNotNull(), F.lit(None).cast("string"))
-        .when(value.isNull() | (F.length(value) == 0), F.lit("empty_value"))
+        F.when(value.isNull() | (F.length(value) == 0), F.lit("empty_value"))
         .when(F.substring(value, 1, 1) != F.lit(b"\0"), F.lit("bad_magic_byte"))
         .when(F.length(value) < _HEADER_BYTES, F.lit("too_short"))
         .when(~known, F.lit("unknown_schema_id"))

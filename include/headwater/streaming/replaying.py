@@ -108,6 +108,12 @@ def replay(
 
     Raises `PatchUnfit`, `TerminalError` for a version that was not released, `RegistryUnavailableError`, `TableLocked`.
     """
+    if dataset.captured:
+        raise TerminalError(
+            "records of a captured table are not replayed: the source still has the rows",
+            where=dataset.name,
+            remedy=f"correct the contract, then `headwater cdc resnapshot --dataset {dataset.name}`",
+        )
     patch = None if means.patch is None else read_patch(means.patch, dataset)
     run = Run(uuid.uuid4().hex, dataset.name, "replay", who, _how(means, patch))
     with nullcontext() if dry_run else table_lock(f"bronze.{dataset.name}", purpose="replay"):

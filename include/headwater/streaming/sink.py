@@ -23,6 +23,7 @@ from headwater.errors import RetryableError
 from headwater.lake.sessions import CATALOG
 from headwater.streaming import crash, gaps
 from headwater.streaming.broker import Broker
+from headwater.streaming.changes import change_rows, unlike
 from headwater.streaming.decode import bronze_rows
 from headwater.streaming.ledger import Account, nearest_account
 from headwater.streaming.positions import OffsetsGone
@@ -103,14 +104,15 @@ class BronzeSink:
 
     def _append(self, batch: DataFrame, account: Account) -> None:
         assert self._writers is not None  # noqa: S101  (refreshed just before)
-        rows = bronze_rows(
-            batch,
-            self._writers,
-            self._types,
-            topic_id=account.topic_id,
-            source_system=self.dataset.source_system,
-            ingested_at=datetime.now(UTC),
-        )
+        told: dict[str, Any] = {
+            "topic_id": account.topic_id,
+            "source_system": self.dataset.source_system,
+            "ingested_at": datetime.now(UTC),
+        }
+        if self.dataset.captured:
+            rows = change_rows(batch, self._writers, self.dataset, **told)
+        else:
+            rows = bronze_rows(batch, self._writers, self._types, **told)
         files = max(1, -(-sum(account.counts.values()) // ROWS_PER_FILE))
         writer = rows.coalesce(files).writeTo(f"{CATALOG}.{self.table_name}")
         for key, value in account.properties().items():
@@ -156,6 +158,12 @@ class BronzeSink:
         """
         by_id = self._ask_registry()
         if self._writers is not None and self._writers.by_id == by_id:
+            return
+        if self.dataset.captured:
+            self._writers = Writers(by_id, {})
+            apply_table(self._catalog, self.dataset, self.table_name)
+            for difference in unlike(self.dataset, by_id):
+                log.warning("%s: %s", self.dataset.name, difference)
             return
         self._writers = Writers(by_id, reader_schema(avro_schema(self.dataset), by_id))
         self._types = evolved_types(spark, self._catalog, self.dataset, self._writers)

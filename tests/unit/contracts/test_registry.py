@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -23,17 +23,18 @@ from headwater.settings import Settings
 
 
 @contextmanager
-def _answering(status: int, body: str) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives every request this answer; yields its URL and the Authorization headers it saw."""
+def _answering(status: int, body: str | Callable[[str], str]) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers every request so (or by its path); yields its URL and the Authorization headers it saw."""
     seen: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append(self.headers.get("Authorization", ""))
+            content = (body if isinstance(body, str) else body(self.path)).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body.encode())))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(content)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -101,3 +102,20 @@ def test_the_user_is_sent_and_the_password_never_told() -> None:
             registry.versions("t-value")
     assert seen[0].startswith("Basic ")
     assert "hush-hush" not in str(caught.value)
+
+
+def test_types_of_other_subjects_are_put_into_a_schema() -> None:
+    money = {"type": "record", "name": "Money", "namespace": "db", "fields": [{"name": "cents", "type": "long"}]}
+    row = {"type": "record", "name": "Row", "namespace": "db", "fields": [{"name": "price", "type": "db.Money"}]}
+    refers = {"name": "db.Money", "subject": "db.Money", "version": 2}
+    answers = {
+        "/subjects/t-value/versions/1": {"id": 7, "schema": json.dumps(row), "references": [refers]},
+        "/subjects/db.Money/versions/2": {"id": 3, "schema": json.dumps(money)},
+    }
+    with (
+        _answering(200, lambda path: json.dumps(answers[path])) as (url, _),
+        RegistryClient(Settings(registry_url=url)) as registry,
+    ):
+        schema_id, schema = registry.version("t-value", 1)
+    assert schema_id == 7
+    assert schema["fields"][0]["type"] == money

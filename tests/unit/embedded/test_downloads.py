@@ -29,7 +29,14 @@ def place(settings, file, content):
 def test_the_lock_holds_everything_wanted_with_its_hash():
     modules = {file.module for file in locked()}
     assert {wanted.module for wanted in WANTED} <= modules
-    assert {file.group for file in locked()} == {"kafka", "registry", "spark"}
+    assert {file.group for file in locked()} == {
+        "kafka",
+        "registry",
+        "connect",
+        "connect-avro",
+        "connect-debezium",
+        "spark",
+    }
     assert all(len(file.sha256) == 64 and file.size > 0 for file in locked())
 
 

@@ -9,7 +9,18 @@ def names(*wanted):
 
 
 def test_no_name_means_every_service():
-    assert names() == ["postgres", "kafka", "registry", "clickhouse", "spark", "jobs", "airflow", "mcp", "api"]
+    assert names() == [
+        "postgres",
+        "kafka",
+        "registry",
+        "clickhouse",
+        "connect",
+        "spark",
+        "jobs",
+        "airflow",
+        "mcp",
+        "api",
+    ]
 
 
 def test_what_a_service_needs_comes_with_it():
@@ -47,6 +58,7 @@ def test_no_password_is_on_a_command_line(settings):
         ("REGISTRY_URL", "https://registry.example", "registry"),
         ("POSTGRES_HOST", "db.example", "postgres"),
         ("CLICKHOUSE_HOST", "ch.example", "clickhouse"),
+        ("CONNECT_URL", "http://connect.example:8083", "connect"),
     ],
 )
 def test_a_server_of_the_users_own_takes_the_place_of_the_embedded_one(settings, monkeypatch, variable, value, service):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from headwater.lake.history import version_time
 from headwater.lake.refusals import restate_refused
 
 STORES = load_dataset("stores")
+ACCOUNTS = load_dataset(Path(__file__).parents[2] / "datasets" / "accounts" / "accounts.yaml")
 BOUNDS = bounds_of(("store_id",), [[(1, 9)]])
 
 
@@ -29,6 +31,15 @@ def test_upsert() -> None:
         "AND t.`_is_deleted` <=> s.`_is_deleted`) THEN UPDATE SET *\n"
         "WHEN NOT MATCHED THEN INSERT *"
     )
+
+
+def test_a_captured_row_takes_the_place_of_a_later_change() -> None:
+    sql = merge.upsert(ACCOUNTS, "t1", "v", BOUNDS)
+    order = "struct({0}.`_prior_commit_lsn`, {0}.`_lsn`, {0}.`_kafka_offset`)"
+    assert f"WHEN MATCHED AND {order.format('s')} > {order.format('t')} AND (NOT (" in sql
+    place = "struct({0}.`_prior_commit_lsn`, {0}.`_lsn`)"
+    assert f"OR ({place.format('s')} > {place.format('t')} AND s._operation <> 'read'))" in sql
+    assert version_time(ACCOUNTS) == "_committed_at"
 
 
 def test_a_restatement_keeps_what_is_newer() -> None:

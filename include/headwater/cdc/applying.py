@@ -1,0 +1,153 @@
+"""Brings source, topics and connector to what the contracts ask for; repeated, it finds nothing to do.
+
+The order keeps what happens meanwhile: the publication has a table before the connector asks for it, the topic is
+there before the first message, and a table that joins a connector which runs already is read by an incremental
+snapshot while its changes stream. Whether that was asked for is noted in the source, in one transaction with the
+signal, so that an `apply` that was killed is made good by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import psycopg
+
+from headwater.cdc import source
+from headwater.cdc.connector import HOW_TO_ASK, Capture, capture_of, captured_tables, connector_config
+from headwater.cdc.snapshots import mark_read, request_missing
+from headwater.cdc.worker import State, Worker
+from headwater.contracts.loader import load_contracts
+from headwater.contracts.topic import apply_topic, plan_topic
+from headwater.errors import ContractError, TerminalError
+from headwater.settings import Settings
+
+START_SECONDS = 120.0
+"""A task connects, makes its slot and begins its snapshot; it is RUNNING before the snapshot ends."""
+
+
+class Place(StrEnum):
+    """Where something is changed."""
+
+    SOURCE = "source"
+    TOPIC = "topic"
+    CONNECTOR = "connector"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that applying does."""
+
+    place: Place
+    what: str
+
+    def as_json(self) -> dict[str, str]:
+        """The change as plain values."""
+        return asdict(self)
+
+
+def chosen(settings: Settings, names: Iterable[str]) -> Capture:
+    """What to apply: every captured dataset, or these and those that the connector has already."""
+    contracts, wanted = load_contracts(settings.contracts_dir), set(names)
+    everything = capture_of(settings, contracts)
+    if not wanted:
+        return everything
+    with Worker(settings) as worker:
+        have = captured_tables(worker.config(everything.connector) or {})
+    wanted |= {dataset.name for dataset in everything.datasets if dataset.source_name in have}
+    return capture_of(settings, contracts, wanted)
+
+
+def plan(settings: Settings, capture: Capture) -> list[Change]:
+    """What `apply` would change; it changes nothing. Raises what stands in the way, as `apply` does."""
+    with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
+        _demand_tables(capture)
+        source.check(connection, capture)
+        return [
+            *(Change(Place.SOURCE, step.what) for step in source.steps(connection, capture)),
+            *(Change(Place.TOPIC, what) for dataset in capture.datasets for what in plan_topic(settings, dataset)),
+            *_connector_changes(settings, capture, worker),
+        ]
+
+
+def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
+    """Make the changes, yield each as it is done, and end when the connector runs.
+
+    Raises `TerminalError` with the cause where its task fails again after it was started once more.
+    """
+    with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
+        _demand_tables(capture)
+        source.check(connection, capture)
+        made = source.steps(connection, capture)
+        source.perform(connection, made)
+        yield from (Change(Place.SOURCE, step.what) for step in made)
+        for dataset in capture.datasets:
+            yield from (Change(Place.TOPIC, what) for what in apply_topic(settings, dataset))
+        yield from _apply_connector(settings, capture, worker, connection)
+        yield from _await_running(capture, worker)
+        for table in request_missing(connection, capture):
+            yield Change(Place.SNAPSHOT, f"read {table}, while its changes stream")
+
+
+def remove(settings: Settings, capture: Capture) -> Iterator[Change]:
+    """Take connector, slot, publication and the platform's schema away; topics and what was read stay."""
+    with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
+        worker.remove(capture.connector)
+        yield Change(Place.CONNECTOR, f"remove {capture.connector}")
+        source.drop(connection, capture)
+        yield Change(Place.SOURCE, f"drop slot and publication {capture.slot}")
+
+
+def _demand_tables(capture: Capture) -> None:
+    if not capture.datasets:
+        raise ContractError(
+            "no contract captures changes",
+            remedy=HOW_TO_ASK,
+        )
+
+
+def _connector_changes(settings: Settings, capture: Capture, worker: Worker) -> Iterator[Change]:
+    have, wanted = worker.config(capture.connector), connector_config(settings, capture)
+    if have is None:
+        yield Change(Place.CONNECTOR, f"create {capture.connector} for {', '.join(capture.tables)}")
+    elif have != wanted:
+        changed = sorted(key for key in {*have, *wanted} if have.get(key) != wanted.get(key))
+        yield Change(Place.CONNECTOR, f"{capture.connector}: change {', '.join(changed)}")
+    else:
+        state = worker.state(capture.connector)
+        if state is not None and state.failed:
+            yield Change(Place.CONNECTOR, f"{capture.connector}: start again, since it failed: {state.cause}")
+
+
+def _apply_connector(
+    settings: Settings, capture: Capture, worker: Worker, connection: psycopg.Connection
+) -> Iterator[Change]:
+    changes = list(_connector_changes(settings, capture, worker))
+    have, wanted = worker.config(capture.connector), connector_config(settings, capture)
+    if have != wanted:
+        if have is None:
+            mark_read(connection, capture)  # by the snapshot that a new connector begins with
+        worker.configure(capture.connector, wanted)
+        gone = set(captured_tables(have or {})) - set(capture.tables)
+        source.forget(connection, capture, gone)
+    yield from changes
+
+
+def _await_running(capture: Capture, worker: Worker) -> Iterator[Change]:
+    """Wait until connector and task run; what has failed is started again once."""
+    state = worker.await_state(capture.connector, "start", _settled, START_SECONDS)
+    if state.failed and worker.restart_failed(capture.connector):
+        yield Change(Place.CONNECTOR, f"start {capture.connector} again, since it failed: {state.cause}")
+        state = worker.await_state(capture.connector, "start", _settled, START_SECONDS)
+    if state.failed:
+        raise TerminalError(
+            f"connector {capture.connector} fails: {state.cause}",
+            where=f"database {capture.database}",
+            remedy="mend the cause, then `headwater cdc apply` again; the whole story is in `headwater logs connect`",
+        )
+
+
+def _settled(state: State) -> bool:
+    return state.running or state.failed

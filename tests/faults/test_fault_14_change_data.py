@@ -1,0 +1,222 @@
+"""Fault 14: change data, on a real Postgres, Debezium, Kafka, registry and Spark. Silver equals the source table.
+
+Duplicates, records out of order, a delete and an insert again, a changed key, tombstones, a truncate; columns that come
+and go while the changes stream. Each time `headwater cdc verify` and a comparison of its own say so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from pyspark.sql import SparkSession
+from ruamel.yaml import YAML
+from tests.cdc import ACCOUNTS, CapturedDatabase, captured_database
+from tests.conftest import environment
+
+from headwater.cdc.source import connected
+from headwater.cdc.verification import await_topic, verify
+from headwater.contracts.iceberg import ensure_tables
+from headwater.contracts.loader import load_file
+from headwater.kafka import client_config
+from headwater.lake.catalog import get_catalog
+from headwater.lake.silver import build
+from headwater.settings import Settings, get_settings
+from headwater.streaming.broker import Broker
+from headwater.streaming.runner import StreamRunner
+
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
+
+NAME = "accounts_fault_14"
+DDL = """
+CREATE SCHEMA bank;
+CREATE TABLE bank.accounts (
+  account_id bigint PRIMARY KEY, owner_name text NOT NULL, balance numeric(12,2), opened_on date, changed_at timestamp
+);
+INSERT INTO bank.accounts
+SELECT n, 'Owner ' || n, n * 1.25, DATE '2020-01-01' + n::int, TIMESTAMP '2020-01-01' + n * interval '1 s'
+FROM generate_series(1, 500) AS n;
+"""
+COLUMNS = "account_id, owner_name, balance, opened_on, changed_at"
+
+
+class Bank:
+    """The source, and the way of its changes to silver."""
+
+    def __init__(self, database: CapturedDatabase, spark: SparkSession) -> None:
+        self.database, self.spark = database, spark
+
+    @property
+    def settings(self) -> Settings:
+        return self.database.settings
+
+    def execute(self, *statements: str) -> None:
+        """Each in a transaction of its own."""
+        for statement in statements:
+            self.database.execute(statement)
+
+    def arrive(self) -> None:
+        """Until all that the source has logged is in silver."""
+        lsn = self.database.one("SELECT pg_current_wal_insert_lsn()::text")
+        await_topic(self.settings, self.database.capture, lsn, time.monotonic() + 60)
+        self.read()
+
+    def read(self) -> None:
+        """What the topic has, into bronze and silver."""
+        dataset = self.database.dataset
+        runner = StreamRunner(self.spark, self.settings, dataset, once=True)
+        deadline = time.monotonic() + 120
+        while not runner.ended:
+            assert time.monotonic() < deadline, runner.heartbeat
+            runner.tend()
+            time.sleep(0.05)
+        assert runner.error is None, runner.error
+        ensure_tables(get_catalog(), dataset)
+        build(self.spark, get_catalog(), dataset)
+
+    def source(self, columns: str = COLUMNS) -> list[tuple[Any, ...]]:
+        with connected(self.settings, self.database.capture.database) as connection:
+            return connection.execute(f"SELECT {columns} FROM bank.accounts ORDER BY account_id".encode()).fetchall()
+
+    def silver(self, columns: str = COLUMNS) -> list[tuple[Any, ...]]:
+        """The live rows, by Spark and plain SQL."""
+        names = columns.replace("owner_name", "owner")
+        query = (
+            f"SELECT {names} FROM lake.silver.{self.database.dataset.name} WHERE NOT _is_deleted ORDER BY account_id"
+        )
+        return [tuple(row) for row in self.spark.sql(query).collect()]
+
+    def check(self) -> None:
+        """Silver is what the source is, twice told."""
+        found = verify(self.settings, self.database.dataset.name, wait=60, range_rows=50)
+        assert found.equal, found
+        assert (found.source_rows, found.unsettled) == (len(self.source()), 0)
+        assert self.silver() == self.source()
+
+    def send_again(self, *, backwards: bool) -> int:
+        """Every record of the topic once more into its partition, as a connector does that has lost its position."""
+        topic = self.database.dataset.topic
+        consumer = Consumer(client_config(self.settings, group_id=f"{NAME}-again", enable_auto_commit=False))
+        producer = Producer(client_config(self.settings))
+        count = 0
+        for partition, end in Broker(self.settings).ends(topic).items():
+            consumer.assign([TopicPartition(topic, partition, 0)])
+            found = []
+            while len(found) < end:
+                message = consumer.poll(10)
+                assert message is not None
+                assert message.error() is None
+                found.append(message)
+            for message in reversed(found) if backwards else found:
+                producer.produce(topic, key=message.key(), value=message.value(), partition=partition)
+            count += len(found)
+        assert producer.flush(30) == 0
+        consumer.close()
+        return count
+
+
+@pytest.fixture(scope="module")
+def bank(connect: Settings, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    project = tmp_path_factory.mktemp("fault14")
+    path = project / "schemas" / "contracts" / "accounts" / f"{NAME}.yaml"
+    path.parent.mkdir(parents=True)
+    contract = YAML().load(ACCOUNTS.read_text())
+    contract["id"] = f"accounts.{NAME}"
+    contract["schema"][0]["name"] = NAME
+    YAML().dump(contract, path)
+    with (
+        environment(HEADWATER_PROJECT_DIR=str(project), HEADWATER_POSTGRES_SOURCE_DATABASE="cdc_fault_14"),
+        captured_database(get_settings(), DDL, path) as database,
+    ):
+        database.apply()
+        yield Bank(database, spark)
+
+
+def test_silver_is_the_source_whatever_comes_and_comes_again(bank: Bank):
+    bank.arrive()
+    bank.check()
+
+    bank.execute(
+        "UPDATE bank.accounts SET balance = balance + 1 WHERE account_id % 7 = 0",
+        "UPDATE bank.accounts SET balance = balance WHERE account_id = 3",
+        "DELETE FROM bank.accounts WHERE account_id BETWEEN 100 AND 119",
+        "INSERT INTO bank.accounts VALUES (100, 'Back again', 0, NULL, NULL)",
+        "UPDATE bank.accounts SET account_id = 9001 WHERE account_id = 200",
+        "UPDATE bank.accounts SET account_id = 9002 WHERE account_id = 9001",
+        "DELETE FROM bank.accounts WHERE account_id = 201; INSERT INTO bank.accounts VALUES (201, 'Replaced', 1)",
+        "INSERT INTO bank.accounts VALUES (9003, 'Gone at once', 1); DELETE FROM bank.accounts WHERE account_id = 9003",
+    )
+    bank.arrive()
+    bank.check()
+
+    before = bank.silver()
+    assert bank.send_again(backwards=True) > 500
+    bank.read()
+    assert bank.silver() == before
+    bank.send_again(backwards=False)
+    bank.execute("UPDATE bank.accounts SET owner_name = 'Last' WHERE account_id = 1")
+    bank.arrive()
+    bank.check()
+    operations = bank.spark.sql(f"SELECT DISTINCT _operation FROM lake.bronze.{NAME} WHERE _error IS NULL").collect()
+    assert {row[0] for row in operations} == {"read", "insert", "update", "delete", "tombstone"}
+
+
+def test_columns_come_and_go_while_changes_stream(bank: Bank):
+    bank.execute(
+        "ALTER TABLE bank.accounts ADD COLUMN phone text",
+        "UPDATE bank.accounts SET phone = '555-' || account_id WHERE account_id < 20",
+        "ALTER TABLE bank.accounts DROP COLUMN opened_on",
+        "ALTER TABLE bank.accounts ALTER COLUMN balance TYPE numeric(14,2)",
+        "INSERT INTO bank.accounts (account_id, owner_name, balance, phone) VALUES (9100, 'New', 12.5, '1')",
+        "ALTER TABLE bank.accounts RENAME COLUMN changed_at TO touched_at",
+        "UPDATE bank.accounts SET touched_at = '2021-02-03 04:05:06' WHERE account_id = 2",
+    )
+    _change_contract(bank)
+    bank.arrive()
+    there = "account_id, owner_name, balance, phone"
+    found = verify(bank.settings, NAME, wait=60, range_rows=50)
+    assert found.equal, found
+    assert found.without == ("opened_on",)
+    assert bank.silver(there) == bank.source(there)
+    assert bank.silver("account_id, changed_at") == bank.source("account_id, touched_at")
+    assert bank.silver("opened_on, account_id")[-1] == (None, 9100)
+
+
+def test_a_difference_is_found_and_named(bank: Bank):
+    table = f"lake.silver.{NAME}"
+    bank.spark.sql(f"DELETE FROM {table} WHERE account_id = 10")
+    bank.spark.sql(f"UPDATE {table} SET owner = 'Somebody else' WHERE account_id = 11")
+    bank.spark.sql(f"UPDATE {table} SET _is_deleted = false WHERE account_id = 105")
+    found = verify(bank.settings, NAME, wait=0, range_rows=50)
+    assert not found.equal
+    assert found.keys == {
+        "missing": [{"account_id": "10"}],
+        "extra": [{"account_id": "105"}],
+        "differing": [{"account_id": "11"}],
+    }
+    assert found.ranges_differing == 2
+
+
+def test_a_truncate_empties_silver_too(bank: Bank):
+    bank.execute("TRUNCATE bank.accounts", "INSERT INTO bank.accounts (account_id, owner_name) VALUES (1, 'First')")
+    bank.arrive()
+    assert bank.silver("account_id, owner_name") == [(1, "First")]
+    found = verify(bank.settings, NAME, wait=60)
+    assert found.equal, found
+    bank.send_again(backwards=False)
+    bank.read()
+    assert bank.silver("account_id, owner_name") == [(1, "First")]
+
+
+def _change_contract(bank: Bank) -> None:
+    """The contract follows the source: a column more, and one that is called otherwise now."""
+    path = bank.database.dataset.path
+    contract = YAML().load(path.read_text())
+    columns = contract["schema"][0]["properties"]
+    columns[-1]["physicalName"] = "touched_at"
+    columns.append({"name": "phone", "logicalType": "string", "physicalType": "string", "description": "Telephone"})
+    YAML().dump(contract, path)
+    bank.database.dataset = load_file(path)
