@@ -109,7 +109,7 @@ def test_its_way_is_that_of_a_stream(tmp_path: Path) -> None:
     found = footprint(settings, contracts.get("accounts"))
     assert found["topic"] == ["accounts.accounts"]
     assert found["jobs"][0] == "spark_jobs/ingest_stream.py"
-    assert "streams: ensure_streams" in found["tasks"]
+    assert "streams: stream" in found["tasks"]
 
 
 def test_no_contract_of_the_demo_is_captured() -> None:

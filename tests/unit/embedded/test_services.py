@@ -38,7 +38,7 @@ def test_processes_and_ports_are_each_of_one_service_only(settings):
     specs = [spec for service in SERVICES.values() for spec in service.processes(settings)]
     ports = [port for spec in specs for port in spec.ports]
     assert len({spec.name for spec in specs}) == len(specs)
-    assert len(set(ports)) == len(ports) == 9
+    assert len(set(ports)) == len(ports) == 10
 
 
 def test_no_password_is_on_a_command_line(settings):
