@@ -59,6 +59,7 @@ PARTS = {
     "queries": Part("queries on gold from 1, 8 and 100 clients", "bench.queries:measure_queries"),
     "freshness": Part("event to ClickHouse at three rates; recovery", "bench.freshness:measure_freshness"),
     "peer": Part("plain Python consumer into Iceberg", "bench.peer_python_consumer:measure_peer"),
+    "sink": Part("Iceberg's sink for Kafka Connect", "bench.peer_kafka_connect:measure_kafka_connect"),
 }
 
 

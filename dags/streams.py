@@ -53,7 +53,7 @@ with DAG(
         arguments=[
             ["stream", "status", name, "--check", "--json"]
             for name, dataset in DATASETS.items()
-            if dataset["kind"] == "stream"
+            if dataset["kind"] in ("stream", "capture")
         ]
     )
     supervise >> stream

@@ -151,7 +151,8 @@ def connector_config(settings: Settings, capture: Capture) -> dict[str, str]:
         "heartbeat.action.query": heartbeat_query(capture),
         "notification.sink.topic.name": capture.notifications,
         "topic.creation.default.replication.factor": str(settings.kafka_replication_factor),
-        **_converters(settings),
+        **converter(settings, "key"),
+        **converter(settings, "value"),
         **_routes(capture),
     }
 
@@ -189,8 +190,8 @@ def _routes(capture: Capture) -> dict[str, str]:
     return routes
 
 
-def _converters(settings: Settings) -> dict[str, str]:
-    """Confluent-framed Avro by the registry that the platform uses."""
+def converter(settings: Settings, side: str) -> dict[str, str]:
+    """Confluent-framed Avro by the registry that the platform uses, for the `key` or the `value` of a record."""
     options = {
         "apicurio.registry.url": _registry_url(settings),
         "apicurio.registry.auto-register": "true",
@@ -201,11 +202,8 @@ def _converters(settings: Settings) -> dict[str, str]:
     if settings.registry_username:
         options["apicurio.registry.auth.username"] = settings.registry_username
         options["apicurio.registry.auth.password"] = "${env:HEADWATER_REGISTRY_PASSWORD}"
-    return {
-        f"{side}.converter{name}": value
-        for side in ("key", "value")
-        for name, value in {"": CONVERTER, **{f".{k}": v for k, v in options.items()}}.items()
-    }
+    named = {f"{side}.converter.{name}": value for name, value in options.items()}
+    return {f"{side}.converter": CONVERTER, **named}
 
 
 def _registry_url(settings: Settings) -> str:

@@ -97,6 +97,41 @@ AVRO_CONVERTER = (
     ),
 )
 """Apicurio's Avro converter for Kafka Connect and what it needs, one by one: its parent POM is not to be had."""
+ICEBERG_SINK = (
+    *(
+        f"org.apache.iceberg:iceberg-{name}:1.12.0"
+        for name in (
+            "api",
+            "bundled-guava",
+            "common",
+            "core",
+            "data",
+            "kafka-connect",
+            "kafka-connect-events",
+            "orc",
+            "parquet",
+        )
+    ),
+    *(
+        f"org.apache.parquet:parquet-{name}:1.17.1"
+        for name in ("avro", "column", "common", "encoding", "format-structures", "hadoop", "jackson")
+    ),
+    "org.apache.hadoop:hadoop-client-api:3.4.2",
+    "org.apache.hadoop:hadoop-client-runtime:3.4.2",
+    "org.apache.avro:avro:1.12.2",
+    "com.github.ben-manes.caffeine:caffeine:3.2.4",
+    "org.roaringbitmap:RoaringBitmap:1.6.23",
+    "org.apache.httpcomponents.client5:httpclient5:5.6.4",
+    "org.locationtech.jts:jts-core:1.20.0",
+    "com.fasterxml.jackson.core:jackson-annotations:2.16.2",
+    "com.fasterxml.jackson.core:jackson-core:2.17.2",
+    "com.fasterxml.jackson.core:jackson-databind:2.16.2",
+    "com.github.luben:zstd-jni:1.5.6-4",
+    "org.xerial.snappy:snappy-java:1.1.10.5",
+    "org.slf4j:slf4j-api:2.0.17",
+    "org.postgresql:postgresql:42.7.8",
+)
+"""Iceberg's own sink for Kafka Connect: a peer of the benchmark (bench/peer_kafka_connect.py), and nothing else."""
 BESIDE = {"connect": "kafka"}
 """The worker's class path has the broker's jars too, so a module that is there already is not locked again."""
 WANTED = (
@@ -108,6 +143,7 @@ WANTED = (
         "connect-debezium", "io.debezium:debezium-connector-postgres:3.7.0.Final", kind="tar.gz", classifier="plugin"
     ),
     *(Wanted("connect-avro", module) for module in AVRO_CONVERTER),
+    *(Wanted("connect-iceberg", module) for module in ICEBERG_SINK),
     Wanted("spark", "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"),
     Wanted("spark", "org.apache.iceberg:iceberg-aws-bundle:1.12.0"),
     Wanted("spark", "org.apache.spark:spark-sql-kafka-0-10_2.13:4.1.1"),

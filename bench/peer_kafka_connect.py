@@ -1,0 +1,153 @@
+"""The other peer of the bronze stream: Iceberg's own sink for Kafka Connect, on a topic of plain events.
+
+A worker with two tasks that commits every five seconds. It has no quarantine, keeps neither the place of a record nor
+a hash, and counts on consumer groups. The second of two runs in one JVM is measured, from the connector's creation
+until its table has all rows; CPU seconds are those of the worker. Its catalog is a folder.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+from pyiceberg.table import StaticTable
+
+from bench.measure import Measurement
+from bench.plain_events import plain_events
+from bench.topics import Context
+from headwater.cdc.connector import converter
+from headwater.embedded import downloads
+from headwater.embedded.java import ensure_java
+from headwater.errors import RetryableError
+from headwater.settings import LOOPBACK, Settings, get_settings
+
+GROUPS = ("kafka", "connect", "connect-avro", "connect-iceberg")
+NAMESPACE = "bench_peer"
+COMMIT_MILLISECONDS = 5_000
+SECONDS = 300.0
+POLL_SECONDS = 0.2
+JVM = ("-Xms256m", "-Xmx2g", "-XX:+UseG1GC", "-Djava.awt.headless=true")
+"""Twice the memory that the stream's own JVM gets."""
+
+
+def measure_kafka_connect(context: Context) -> list[Measurement]:
+    """The whole topic into an Iceberg table, twice; the second is told."""
+    settings = get_settings()
+    java = ensure_java(settings).executable
+    downloads.ensure(settings, GROUPS, java)
+    events, _ = plain_events(context)
+    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder, _worker(settings, java, Path(folder)) as one:
+        return [one.take(context, events.topic, number) for number in range(2)][-1:]
+
+
+@dataclass
+class _Worker:
+    """A running worker."""
+
+    settings: Settings
+    folder: Path
+    url: str
+    process: psutil.Process
+
+    def take(self, context: Context, topic: str, number: int) -> Measurement:
+        """A new connector takes the topic into a new table; checked by its row count."""
+        name = f"run{number}"
+        control = context.new_topic(f"control{number}")
+        begun, cpu = time.perf_counter(), self._cpu()
+        answer = httpx.put(f"{self.url}/connectors/{name}/config", json=self._config(name, topic, control), timeout=60)
+        answer.raise_for_status()
+        while (rows := self._rows(name)) < context.rows:
+            state = self._state(name)
+            if time.perf_counter() - begun > SECONDS or "FAILED" in state:
+                raise RetryableError(f"only {rows:,} of {context.rows:,} rows came", where=state)
+            time.sleep(POLL_SECONDS)
+        seconds, cpu = time.perf_counter() - begun, self._cpu() - cpu
+        httpx.delete(f"{self.url}/connectors/{name}", timeout=60).raise_for_status()
+        notes = {"commit_s": COMMIT_MILLISECONDS / 1000}
+        return Measurement("peer: Iceberg sink of Kafka Connect, plain events, warm", rows, seconds, cpu, notes=notes)
+
+    def _state(self, name: str) -> str:
+        """What the worker says of a connector."""
+        return httpx.get(f"{self.url}/connectors/{name}/status", timeout=60).text
+
+    def _cpu(self) -> float:
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def _rows(self, name: str) -> int:
+        """Rows in the table, by the summary of its newest snapshot."""
+        metadata = self.folder / "warehouse" / NAMESPACE / name / "metadata"
+        hint = metadata / "version-hint.text"
+        if not hint.exists():
+            return 0
+        snapshot = StaticTable.from_metadata(f"{metadata}/v{hint.read_text()}.metadata.json").current_snapshot()
+        return int((snapshot and snapshot.summary and snapshot.summary["total-records"]) or 0)
+
+    def _config(self, name: str, topic: str, control: str) -> dict[str, str]:
+        return {
+            "connector.class": "org.apache.iceberg.connect.IcebergSinkConnector",
+            "tasks.max": "2",
+            "topics": topic,
+            "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+            **converter(self.settings, "value"),
+            "iceberg.tables": f"{NAMESPACE}.{name}",
+            "iceberg.tables.auto-create-enabled": "true",
+            "iceberg.control.topic": control,
+            "iceberg.control.commit.interval-ms": str(COMMIT_MILLISECONDS),
+            "iceberg.catalog.type": "hadoop",
+            "iceberg.catalog.warehouse": f"file://{self.folder}/warehouse",
+        }
+
+
+@contextmanager
+def _worker(settings: Settings, java: Path, folder: Path) -> Iterator[_Worker]:
+    """A standalone worker, gone afterwards."""
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    for plugin in ("connect-avro", "connect-iceberg"):
+        (plugins / plugin).symlink_to(settings.downloads_dir / plugin, target_is_directory=True)
+    url = f"http://{LOOPBACK}:{_free_port()}"
+    (folder / "worker.properties").write_text(
+        f"bootstrap.servers={settings.kafka_bootstrap_servers}\nlisteners={url}\nplugin.path={plugins}\n"
+        "plugin.discovery=hybrid_warn\nkey.converter=org.apache.kafka.connect.storage.StringConverter\n"
+        "value.converter=org.apache.kafka.connect.storage.StringConverter\n"
+        f"offset.storage.file.filename={folder}/offsets\nconsumer.max.poll.records=5000\n"
+        "consumer.auto.offset.reset=earliest\n"
+    )
+    jars = ":".join(str(settings.downloads_dir / group / "*") for group in ("connect", "kafka"))
+    main = "org.apache.kafka.connect.cli.ConnectStandalone"
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(java), *JVM, "-cp", jars, main, str(folder / "worker.properties")], stdout=log, stderr=log, cwd=folder
+        )
+        try:
+            _await_answer(process, url, folder / "worker.log")
+            yield _Worker(settings, folder, url, psutil.Process(process.pid))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/connectors").is_success:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RetryableError(f"the worker does not answer: {log.read_text()[-2000:]}", where=url)
+        time.sleep(POLL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind((LOOPBACK, 0))
+        return int(one.getsockname()[1])
