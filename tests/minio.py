@@ -25,7 +25,7 @@ from tests.conftest import free_port
 from headwater.embedded.downloads import exclusive
 from headwater.settings import LOOPBACK, child_environment, get_settings, search_path
 
-MODULE = "github.com/minio/minio@RELEASE.2025-10-15T17-29-55Z"
+MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 BUILD_SECONDS = 540.0
 BUCKET = "lake"
 
