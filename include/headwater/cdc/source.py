@@ -185,12 +185,16 @@ def perform(connection: psycopg.Connection, made: Iterable[Step]) -> None:
 
 def drop(connection: psycopg.Connection, capture: Capture) -> None:
     """Remove slot, publication and the platform's schema: the source is as it was, but for the replica identities."""
-    _await_free(connection, capture)
-    connection.execute(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (capture.slot,)
-    )
+    drop_slot(connection, capture)
     connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(capture.slot)))
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+
+
+def drop_slot(connection: psycopg.Connection, capture: Capture) -> None:
+    """Drop the slot, and with it the position in the log."""
+    _await_free(connection, capture)
+    query = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+    connection.execute(query, (capture.slot,))
 
 
 def _await_free(connection: psycopg.Connection, capture: Capture) -> None:
