@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import time
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from tests.cdc import CapturedDatabase, ChangeReader
 from typer.testing import CliRunner
 
 from headwater.cdc import applying, source
 from headwater.cdc.commands import app
+from headwater.cdc.connector import Capture
 from headwater.cdc.worker import Worker
 from headwater.embedded import processes
 from headwater.embedded import stack as embedded
 from headwater.errors import TerminalError
+from headwater.kafka import client_config
 
 pytestmark = pytest.mark.integration
 
@@ -193,3 +197,22 @@ def test_a_lost_slot_is_an_error_until_everything_is_read_anew(bank: CapturedDat
     list(applying.remove(bank.settings, bank.capture))
     bank.apply()
     reader.until(lambda messages: 800 in {one.key["account_id"] for one in messages if one.op == "r"})
+
+
+def test_a_table_that_joins_is_read_while_changes_stream(bank: CapturedDatabase, reader: ChangeReader):
+    branches = dataclasses.replace(bank.dataset, name="branches", source_name="bank.branches")
+    both = Capture(bank.capture.database, (bank.dataset, branches))
+    bank.execute("CREATE TABLE bank.branches (LIKE bank.accounts INCLUDING ALL)")
+    bank.execute("INSERT INTO bank.branches (account_id, owner_name) SELECT n, '' FROM generate_series(1, 20) n")
+    done = [(one.place, one.what) for one in applying.apply(bank.settings, both)]
+    assert ("snapshot", "read bank.branches, while its changes stream") in done
+    assert list(applying.apply(bank.settings, both)) == []
+    bank.execute("DELETE FROM bank.branches WHERE account_id = 20")
+    joined = ChangeReader(bank.settings, branches.topic)
+    keys = {("r", n) for n in range(1, 20)} | {("d", 20)}
+    joined.until(lambda messages: keys <= {(one.op, one.key["account_id"]) for one in messages})
+    joined.close()
+    left = [one.what for one in bank.apply()]
+    assert f"publication {both.slot}: drop bank.branches" in left
+    client = AdminClient(client_config(bank.settings))
+    client.delete_topics([branches.topic])[branches.topic].result(30)
