@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from tests.cdc import ACCOUNTS, CapturedDatabase, captured_database
 from tests.conftest import environment
 
+from headwater.cdc.snapshots import resnapshot
 from headwater.cdc.source import connected
 from headwater.cdc.verification import await_topic, verify
 from headwater.contracts.iceberg import ensure_tables
@@ -159,6 +160,20 @@ def test_silver_is_the_source_whatever_comes_and_comes_again(bank: Bank):
     bank.check()
     operations = bank.spark.sql(f"SELECT DISTINCT _operation FROM lake.bronze.{NAME} WHERE _error IS NULL").collect()
     assert {row[0] for row in operations} == {"read", "insert", "update", "delete", "tombstone"}
+
+
+def test_a_change_that_was_open_during_a_new_snapshot_wins(bank: Bank):
+    capture = bank.database.capture
+    with connected(bank.settings, capture.database) as connection, connection.transaction():
+        connection.execute("UPDATE bank.accounts SET owner_name = 'Open' WHERE account_id = 5")
+        assert resnapshot(bank.settings, capture, 60) == {"bank.accounts": len(bank.source())}
+    bank.arrive()
+    bank.check()
+    query = f"SELECT * FROM lake.bronze.{NAME} WHERE account_id = 5 ORDER BY _kafka_offset DESC LIMIT 2"
+    update, read = bank.spark.sql(query).collect()
+    assert (read["_operation"], update["_operation"]) == ("read", "update")
+    assert update["_lsn"] < read["_prior_commit_lsn"], "it was written before the row was read"
+    assert read["_prior_commit_lsn"] < update["_prior_commit_lsn"], "and committed after that"
 
 
 def test_columns_come_and_go_while_changes_stream(bank: Bank):
