@@ -146,5 +146,5 @@ def captured_database(settings: Settings, ddl: str = DDL, contract: Path = ACCOU
         list(applying.remove(settings, found.capture))
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-        topics = AdminClient(client_config(settings)).delete_topics([found.dataset.topic])
-        topics[found.dataset.topic].result(30)
+        client = AdminClient(client_config(settings))  # by name: what it promises is lost with it
+        client.delete_topics([found.dataset.topic])[found.dataset.topic].result(30)

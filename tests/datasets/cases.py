@@ -120,7 +120,7 @@ class Case:
                 "_attempt": 0,
                 "_operation": "update",
                 "_prior_commit_lsn": row.get("_lsn"),
-                "_committed_at": START + dt.timedelta(seconds=row.get("_lsn", 0)),
+                "_committed_at": START + dt.timedelta(seconds=row.get("_lsn") or 0),
             },
             Kind.FILES: {"_source_file": f"{self.dataset.name}/{number}.parquet"},
         }[self.dataset.kind]

@@ -145,7 +145,8 @@ def _await_running(capture: Capture, worker: Worker) -> Iterator[Change]:
         raise TerminalError(
             f"connector {capture.connector} fails: {state.cause}",
             where=f"database {capture.database}",
-            remedy="mend the cause, then `headwater cdc apply` again; the whole story is in `headwater logs connect`",
+            remedy="mend the cause, then `headwater cdc apply` again; the whole story is in `headwater logs connect`. "
+            "Where the log has lost changes: `headwater cdc remove --yes`, then `headwater cdc apply` reads all anew",
         )
 
 

@@ -46,6 +46,7 @@ FIXED = {
     # By default truncates are left out.
     "skipped.operations": "none",
     "provide.transaction.metadata": "false",
+    "extended.headers.enabled": "false",
     # Text keeps what Avro's decimals cannot: NaN, and a precision that an ALTER changes.
     "decimal.handling.mode": "string",
     "time.precision.mode": "microseconds",
@@ -198,6 +199,13 @@ def converter(settings: Settings, side: str) -> dict[str, str]:
         "apicurio.registry.find-latest": "false",
         "apicurio.registry.as-confluent": "true",
         "apicurio.registry.headers.enabled": "false",
+        # A schema that refers to others keeps its text when only they change, and the converter goes by the text:
+        # after an ALTER it would write rows of the new table with the old schema.
+        "apicurio.registry.dereference-schema": "true",
+        "apicurio.registry.cache-latest": "false",
+        # A schema never changes; while the registry is away those that are known go on being used.
+        "apicurio.registry.check-period-ms": "3600000",
+        "apicurio.registry.fault-tolerant-refresh": "true",
     }
     if settings.registry_username:
         options["apicurio.registry.auth.username"] = settings.registry_username

@@ -7,6 +7,7 @@ tell only the key, and long values that a change did not touch are missing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from headwater.settings import Settings
 CAPTURED = f"{SCHEMA}.captured_table"
 """Tables that are captured, and when a snapshot of each was asked for."""
 LOCK_SECONDS = 10
+FREE_SECONDS = 30
 _TABLES = {
     # Columns as Debezium asks for them.
     SIGNALS: "id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data text",
@@ -183,11 +185,30 @@ def perform(connection: psycopg.Connection, made: Iterable[Step]) -> None:
 
 def drop(connection: psycopg.Connection, capture: Capture) -> None:
     """Remove slot, publication and the platform's schema: the source is as it was, but for the replica identities."""
-    connection.execute(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (capture.slot,)
-    )
+    drop_slot(connection, capture)
     connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(capture.slot)))
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+
+
+def drop_slot(connection: psycopg.Connection, capture: Capture) -> None:
+    """Drop the slot, and with it the position in the log."""
+    _await_free(connection, capture)
+    query = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+    connection.execute(query, (capture.slot,))
+
+
+def _await_free(connection: psycopg.Connection, capture: Capture) -> None:
+    """Wait until nobody reads the slot any more: a task that was stopped closes its connection a little later."""
+    query = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s AND active"
+    deadline = time.monotonic() + FREE_SECONDS
+    while _one(connection, query, capture.slot):
+        if time.monotonic() > deadline:
+            raise RetryableError(
+                f"slot {capture.slot} is still in use {FREE_SECONDS} s after its connector was removed",
+                where=f"database {capture.database}",
+                remedy="see who reads it in pg_replication_slots, then try again",
+            )
+        time.sleep(0.1)
 
 
 def forget(connection: psycopg.Connection, capture: Capture, tables: Iterable[str]) -> None:

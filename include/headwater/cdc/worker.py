@@ -103,12 +103,20 @@ class Worker:
         found = self._call("GET", f"/connectors/{name}/offsets", absent={"offsets": []})
         return [one["offset"] or {} for one in found["offsets"]]
 
+    def stop(self, name: str) -> None:
+        """Stop the connector, and wait until it has no task any more; its positions stay."""
+        self._call("PUT", f"/connectors/{name}/stop")
+        self.await_state(name, "stop", lambda state: state.connector == "STOPPED" and not state.tasks)
+
+    def resume(self, name: str) -> None:
+        """Have a connector that was stopped go on; it is not awaited."""
+        self._call("PUT", f"/connectors/{name}/resume")
+
     def remove(self, name: str) -> None:
         """Stop the connector, forget its positions and remove it; does nothing where there is none."""
         if self.config(name) is None:
             return
-        self._call("PUT", f"/connectors/{name}/stop")
-        self.await_state(name, "stop", lambda state: state.connector == "STOPPED" and not state.tasks)
+        self.stop(name)
         self._call("DELETE", f"/connectors/{name}/offsets")
         self._call("DELETE", f"/connectors/{name}")
 

@@ -50,6 +50,7 @@ LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
   <Loggers>
     <Logger name="org.apache.kafka" level="warn"/>
     <Logger name="org.apache.kafka.connect" level="info"/>
+    <Logger name="org.apache.kafka.connect.runtime.rest.RestServer" level="warn"/>
     <Logger name="org.eclipse.jetty" level="warn"/>
     <Root level="info"><AppenderRef ref="out"/></Root>
   </Loggers>

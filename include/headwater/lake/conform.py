@@ -35,7 +35,8 @@ LOG_ORDER = (PRIOR_COMMIT, LSN)
 """The order in which the changes of a captured table were committed.
 
 `_lsn` alone is where a change was written, which may be long before its commit: a row of an incremental snapshot, read
-in between, stands further on in the log and is older all the same. The commit before a change tells them apart.
+in between, is older although that place was passed already (and it has no `_lsn` of its own). The last commit before a
+record tells them apart.
 """
 POSITION = {
     Kind.STREAM: (OFFSET, PARTITION),
