@@ -10,7 +10,7 @@ from tests.conftest import environment
 from tests.streams import StreamCase, await_rows, await_that, own_project, stream_case
 
 from headwater.embedded import processes
-from headwater.settings import Settings
+from headwater.settings import Settings, get_settings
 from headwater.streaming import supervision
 from headwater.streaming.health import judge
 from headwater.streaming.supervising import Sick, assert_well, supervise
@@ -24,8 +24,7 @@ HASTE = {"STALL_SECONDS": "4", "RESTART_BUDGET": "1", "RESTART_PAUSE_SECONDS": "
 def case(stack: Settings, tmp_path: Path) -> Iterator[StreamCase]:
     made = stream_case(stack)
     own_project(made, tmp_path)
-    haste = {f"HEADWATER_STREAM_{name}": value for name, value in HASTE.items()}
-    with environment(HEADWATER_PROJECT_DIR=str(tmp_path), HEADWATER_HOME=str(stack.home), **haste):
+    with environment(HEADWATER_PROJECT_DIR=str(tmp_path), HEADWATER_HOME=str(stack.home)):
         try:
             yield made
         finally:
@@ -34,29 +33,29 @@ def case(stack: Settings, tmp_path: Path) -> Iterator[StreamCase]:
 
 @contextmanager
 def commits_hang(case: StreamCase) -> Iterator[None]:
-    """Whoever commits to the table waits for its row in the catalog."""
+    """Whoever commits to the table waits for its row in the catalog; the supervisor has little patience meanwhile."""
     dsn = case.settings.postgres_dsn(case.settings.postgres_catalog_database)
     with psycopg.connect(dsn) as connection:
         sql = "SELECT 1 FROM iceberg_tables WHERE table_namespace = 'bronze' AND table_name = %s FOR UPDATE"
         assert connection.execute(sql, (case.dataset.name,)).fetchone()
-        yield
+        with environment(**{f"HEADWATER_STREAM_{name}": value for name, value in HASTE.items()}):
+            yield
 
 
 def condition() -> str:
     (status,) = supervision.statuses()
-    return judge(status.row, case_settings()).condition
+    return judge(status.row, get_settings()).condition
 
 
-def case_settings() -> Settings:
-    from headwater.settings import get_settings
-
-    return get_settings()
+def lag() -> int:
+    return sum(supervision.statuses()[0].heartbeat["lag"].values())
 
 
 def test_a_stream_that_hangs_is_restarted_until_its_budget_is_used_up(case: StreamCase):
     case.sales(*range(5))
     supervision.start(wait_seconds=240)
     await_rows(case, 5)
+    await_that(lambda: lag() == 0, "it says that it has them")
     with commits_hang(case):
         case.sales(*range(5, 9))
         first = processes.find(case.settings, supervision.PROCESS)

@@ -67,7 +67,7 @@ def disks() -> Iterator[list[FullDisk]]:
         subprocess.run(["umount", "-l", str(disk.folder)], check=True)
 
 
-@pytest.mark.parametrize("folder", ["data", "metadata"])
+@pytest.mark.parametrize("folder", ["data", pytest.param("metadata", marks=pytest.mark.thorough)])
 def test_a_batch_of_a_stream_fails_whole_and_is_tried_again(
     stack: Settings, spark: SparkSession, disks: list[FullDisk], folder: str
 ) -> None:
@@ -101,7 +101,7 @@ def tend_until(runner: StreamRunner, state: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("folder", ["data", "metadata"])
+@pytest.mark.parametrize("folder", ["metadata", pytest.param("data", marks=pytest.mark.thorough)])
 def test_a_merge_fails_whole_and_can_be_run_again(lake: Lake, disks: list[FullDisk], folder: str) -> None:
     dataset = new_dataset(lake)
     name = f"silver.{dataset.name}"
