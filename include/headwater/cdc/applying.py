@@ -75,7 +75,7 @@ def plan(settings: Settings, capture: Capture) -> list[Change]:
 def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
     """Make the changes, yield each as it is done, and end when the connector runs.
 
-    Raises `TerminalError` with the cause where its task fails again after it was started once more.
+    Raises `TerminalError` with the cause where its task fails (again).
     """
     with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
         _demand_tables(capture)
@@ -86,7 +86,7 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
         for dataset in capture.datasets:
             yield from (Change(Place.TOPIC, what) for what in apply_topic(settings, dataset))
         yield from _apply_connector(settings, capture, worker, connection)
-        yield from _await_running(capture, worker)
+        _await_running(capture, worker)
         for table in request_missing(connection, capture):
             yield Change(Place.SNAPSHOT, f"read {table}, while its changes stream")
 
@@ -109,38 +109,43 @@ def _demand_tables(capture: Capture) -> None:
 
 
 def _connector_changes(settings: Settings, capture: Capture, worker: Worker) -> Iterator[Change]:
-    have, wanted = worker.config(capture.connector), connector_config(settings, capture)
+    name, have, wanted = capture.connector, worker.config(capture.connector), connector_config(settings, capture)
+    state = worker.state(name)
     if have is None:
-        yield Change(Place.CONNECTOR, f"create {capture.connector} for {', '.join(capture.tables)}")
+        yield Change(Place.CONNECTOR, f"create {name} for {', '.join(capture.tables)}")
     elif have != wanted:
         changed = sorted(key for key in {*have, *wanted} if have.get(key) != wanted.get(key))
-        yield Change(Place.CONNECTOR, f"{capture.connector}: change {', '.join(changed)}")
-    else:
-        state = worker.state(capture.connector)
-        if state is not None and state.failed:
-            yield Change(Place.CONNECTOR, f"{capture.connector}: start again, since it failed: {state.cause}")
+        yield Change(Place.CONNECTOR, f"{name}: change {', '.join(changed)}")
+    elif state is not None and state.failed:
+        yield Change(Place.CONNECTOR, f"{name}: start again, since it failed: {state.cause}")
+    elif state is not None and state.halted:
+        yield Change(Place.CONNECTOR, f"{name}: go on, since it was {state.connector.lower()}")
 
 
 def _apply_connector(
     settings: Settings, capture: Capture, worker: Worker, connection: psycopg.Connection
 ) -> Iterator[Change]:
+    """Whatever its old task did must be over before a changed connector starts.
+
+    Its state would be taken for the new one's, and the signal for a table that joins be read by a task that does not
+    know the table.
+    """
+    name, have, wanted = capture.connector, worker.config(capture.connector), connector_config(settings, capture)
     changes = list(_connector_changes(settings, capture, worker))
-    have, wanted = worker.config(capture.connector), connector_config(settings, capture)
-    if have != wanted:
-        if have is None:
-            mark_read(connection, capture)  # by the snapshot that a new connector begins with
-        worker.configure(capture.connector, wanted)
-        gone = set(captured_tables(have or {})) - set(capture.tables)
-        source.forget(connection, capture, gone)
+    if have is None:
+        mark_read(connection, capture)  # by the snapshot that a new connector begins with
+        worker.configure(name, wanted)
+    elif changes:
+        worker.stop(name)
+        worker.configure(name, wanted)
+        source.forget(connection, capture, set(captured_tables(have)) - set(capture.tables))
+        worker.resume(name)
     yield from changes
 
 
-def _await_running(capture: Capture, worker: Worker) -> Iterator[Change]:
-    """Wait until connector and task run; what has failed is started again once."""
+def _await_running(capture: Capture, worker: Worker) -> None:
+    """Wait until connector and task run."""
     state = worker.await_state(capture.connector, "start", _settled, START_SECONDS)
-    if state.failed and worker.restart_failed(capture.connector):
-        yield Change(Place.CONNECTOR, f"start {capture.connector} again, since it failed: {state.cause}")
-        state = worker.await_state(capture.connector, "start", _settled, START_SECONDS)
     if state.failed:
         raise TerminalError(
             f"connector {capture.connector} fails: {state.cause}",

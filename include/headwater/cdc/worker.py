@@ -47,6 +47,11 @@ class State:
         return "FAILED" in (self.connector, *self.tasks)
 
     @property
+    def halted(self) -> bool:
+        """Whether somebody has stopped it, or paused it."""
+        return self.connector in ("STOPPED", "PAUSED")
+
+    @property
     def cause(self) -> str:
         """The innermost reason of a failure, in one line."""
         lines = [line.strip() for line in self.trace.splitlines() if line and not line.startswith("\t")]
