@@ -96,7 +96,7 @@ def jars_of(settings: Settings) -> list[Path]:
     for jar, sha256 in wanted.items():
         if not jar.exists():
             pytest.skip(f"no REST catalog: {jar.name} did not come, see {folder / 'ivy.log'}")
-        assert hashlib.sha256(jar.read_bytes()).hexdigest() == sha256, f"{jar.name} is not what it was"
+        assert sha256 in ("", hashlib.sha256(jar.read_bytes()).hexdigest()), f"{jar.name} is not what it was"
     return list(wanted)
 
 
