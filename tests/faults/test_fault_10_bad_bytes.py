@@ -5,10 +5,12 @@ In quarantine with place, reason, bytes and headers; the stream goes on.
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from tests.streams import StreamCase, sale, stream_case
+from tests.conftest import environment
+from tests.streams import StreamCase, own_project, sale, stream_case
 
 from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
@@ -53,7 +55,7 @@ def test_every_broken_record_is_kept_with_its_reason_and_the_stream_goes_on(stac
     assert (line.read, line.quarantined, line.unaccounted) == (2, len(BROKEN), 0)
 
 
-def test_the_headers_of_a_broken_record_are_kept_and_shown(stack: Settings, spark: SparkSession):
+def test_the_headers_of_a_broken_record_are_kept_and_shown(stack: Settings, spark: SparkSession, tmp_path: Path):
     """A key may repeat, a value be null or no text. A good record leaves nothing; an older table gains the column."""
     case = stream_case(stack)
     good = case.framed(sale(1))
@@ -73,5 +75,7 @@ def test_the_headers_of_a_broken_record_are_kept_and_shown(stack: Settings, spar
     assert json.loads(found[2]) == kept
     listed = {record.offset: record.headers for record in quarantine_of(case.dataset)}
     assert listed == {2: (("trace", "1"), ("odd", "\\xff"), ("trace", None), ("trace", "3")), 3: ()}
-    [shown] = record_at(case.dataset.name, 0, 2)
+    own_project(case, tmp_path)
+    with environment(HEADWATER_PROJECT_DIR=str(tmp_path)):
+        [shown] = record_at(case.dataset.name, 0, 2)
     assert shown["_headers"] == found[2]

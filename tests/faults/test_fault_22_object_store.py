@@ -22,13 +22,19 @@ from headwater.streaming.runner import StreamRunner
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
+IMPATIENT = {"s3.retry.num-retries": "1", "s3.retry.min-wait-ms": "100", "s3.retry.max-wait-ms": "200"}
+"""By default the SDK tries for a minute before it gives a batch up; what comes of it is the same."""
+
 
 def test_a_stream_waits_for_a_store_that_is_away_and_writes_the_batch_once(
     stack: Settings, spark: SparkSession, tmp_path: Path
 ):
     with running_minio(tmp_path) as store, environment(**store.settings("away")):
         case = stream_case(get_settings())
-        runner = StreamRunner(session_of_settings(spark), get_settings(), case.dataset, once=False)
+        session = session_of_settings(spark)
+        for name, value in IMPATIENT.items():
+            session.conf.set(f"spark.sql.catalog.lake.{name}", value)
+        runner = StreamRunner(session, get_settings(), case.dataset, once=False)
         try:
             case.sales(1)
             tend_until(runner, lambda: committed_rows(case) == 1)
