@@ -196,8 +196,13 @@ def _with_named_connections(spark: SparkSession) -> SparkSession:
 
 
 def session_as(spark: SparkSession, name: str) -> SparkSession:
-    """A new classic session of the same Spark whose connections to the catalog bear this name in Postgres."""
+    """A new classic session of the same Spark whose connections to the catalog bear this name in Postgres.
+
+    Its catalog is that of the given session, also where this has another than its Spark was started with.
+    """
     session = spark.newSession()
+    address = f"spark.sql.catalog.{CATALOG}.uri"
+    session.conf.set(address, spark.conf.get(address, "") or "")
     _name_connections(session, name)
     return session
 
