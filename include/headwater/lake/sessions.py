@@ -201,8 +201,9 @@ def session_as(spark: SparkSession, name: str) -> SparkSession:
     Its catalog is that of the given session, also where this has another than its Spark was started with.
     """
     session = spark.newSession()
-    address = f"spark.sql.catalog.{CATALOG}.uri"
-    session.conf.set(address, spark.conf.get(address, "") or "")
+    for key, value in spark.conf.getAll.items():
+        if key.startswith(f"spark.sql.catalog.{CATALOG}"):
+            session.conf.set(key, value)
     _name_connections(session, name)
     return session
 
