@@ -228,3 +228,7 @@ def _beside_the_formula(offer: Offer) -> tuple[int, int, int]:
     assert found is not None  # an aggregate has one row
     assert silver is not None  # DuckDB reads it by its name
     return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
