@@ -153,7 +153,7 @@ def _print_verified(found: Verified) -> None:
 
 
 def _print_status(report: Report) -> None:
-    facts = table("", "")
+    facts = table("part", "state")
     for name, text in report.lines():
         facts.add_row(name, text)
     console().print(facts)

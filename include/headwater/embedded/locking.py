@@ -196,8 +196,9 @@ def main(groups: Annotated[list[str] | None, typer.Argument(help="Only these gro
         found |= _resolve([w for w in wanted if not w.transitive], False, Path(directory) / "without")
         files = [Locked(path, module, sha256(place), place.stat().st_size) for path, (module, place) in found.items()]
     files += [file for file in (locked() if groups else ()) if file.group not in (groups or ())]
-    LOCK.write_text("# Written by `python -m headwater.embedded.locking`; do not edit.\n" + "".join(_entries(files)))
-    typer.echo(f"{len(files)} files in {LOCK}")
+    entries = list(_entries(files))
+    LOCK.write_text("# Written by `python -m headwater.embedded.locking`; do not edit.\n" + "".join(entries))
+    typer.echo(f"{len(entries)} files in {LOCK}")
 
 
 def _entries(files: list[Locked]) -> Iterator[str]:
