@@ -39,7 +39,14 @@ def case(stack: Settings) -> StreamCase:
     return made
 
 
-@pytest.mark.parametrize("point", LANDED_BY_THEN)
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("after-decode", marks=pytest.mark.thorough),
+        "during-bronze-commit",
+        pytest.param("after-bronze-commit", marks=pytest.mark.thorough),  # fault 5 has it too
+    ],
+)
 def test_bronze_has_every_record_once(case: StreamCase, spark: SparkSession, tmp_path: Path, point: str):
     dies_at(case, tmp_path, point)
     assert LANDED_BY_THEN[point](in_bronze(case).total())

@@ -15,7 +15,7 @@ from headwater.streaming import supervision
 from headwater.streaming.health import judge
 from headwater.streaming.supervising import Sick, assert_well, supervise
 
-pytestmark = [pytest.mark.integration, pytest.mark.fault]
+pytestmark = [pytest.mark.integration, pytest.mark.fault, pytest.mark.thorough]  # three starts of Spark
 
 HASTE = {"STALL_SECONDS": "4", "RESTART_BUDGET": "1", "RESTART_PAUSE_SECONDS": "1"}
 
