@@ -24,7 +24,7 @@ from headwater.embedded.downloads import exclusive, ivy_command
 from headwater.embedded.java import ensure_java
 from headwater.settings import LOOPBACK, Settings, child_environment
 
-ICEBERG, JETTY = "1.11.0", "11.0.26"
+ICEBERG, JETTY = "1.10.0", "11.0.26"
 MODULES = {
     f"org.apache.iceberg:iceberg-open-api:{ICEBERG}:test-fixtures": "",
     f"org.apache.iceberg:iceberg-core:{ICEBERG}:tests": "",
