@@ -136,7 +136,9 @@ class Offer:
         self._writer = _Writer.newest()
 
     def _send(self) -> None:
-        producer = Producer(producer_config() | {"linger.ms": 5, "message.timeout.ms": MESSAGE_TIMEOUT_SECONDS * 1000})
+        producer = Producer(
+            producer_config() | {"linger.ms": 5, "message.timeout.ms": MESSAGE_TIMEOUT_SECONDS * 1000, "log_level": 0}
+        )
         self.use_newest_schema()
         last = self.first + int(self.rate * self.seconds)
         while self.next < last and not self.stopping.is_set():
