@@ -140,13 +140,16 @@ def _soak(project: Path, rate: int, seconds: float, chance: random.Random) -> di
 def _disturb(project: Path, offer: Offer, seconds: float, chance: random.Random, killed: Counter[str]) -> None:
     """Kill, change the schema, compact: until all is offered."""
     begun = time.monotonic()
-    plans = [(seconds / 3, lambda: _add_column(project, offer)), (seconds / 2, _compact)]
+    compaction = threading.Thread(target=_compact, name="compaction")
+    plans = [(seconds / 3, lambda: _add_column(project, offer)), (seconds / 2, compaction.start)]
     plans += [(at, lambda: _kill(chance, killed)) for at in np.arange(KILL_SECONDS, seconds - 10, KILL_SECONDS)]
     for at, do in sorted(plans, key=lambda plan: plan[0]):
         offer.stopping.wait(max(0.0, begun + at - time.monotonic()))
         print(f"{time.monotonic() - begun:6.0f} s: {offer.next:,} events offered, killed {dict(killed)}", flush=True)
         if offer.error is None:
             do()
+    if compaction.ident is not None:
+        compaction.join()
 
 
 def _kill(chance: random.Random, killed: Counter[str]) -> None:
