@@ -49,6 +49,14 @@ class FullDisk:
         """Make room."""
         self._mount("-o", "remount,size=64m")
 
+    def remove(self) -> None:
+        """Unmount it and leave what it holds in the folder below: the table is still in the catalog."""
+        kept = self.folder.with_name(f"{self.folder.name}.kept")
+        shutil.copytree(self.folder, kept)
+        subprocess.run(["umount", "-l", str(self.folder)], check=True)
+        shutil.copytree(kept, self.folder, dirs_exist_ok=True)
+        shutil.rmtree(kept)
+
     def _mount(self, *options: str) -> None:
         subprocess.run(["mount", *options, str(self.folder)], check=True, capture_output=True)
 
@@ -64,7 +72,7 @@ def disks() -> Iterator[list[FullDisk]]:
     made: list[FullDisk] = []
     yield made
     for disk in made:
-        subprocess.run(["umount", "-l", str(disk.folder)], check=True)
+        disk.remove()
 
 
 @pytest.mark.parametrize("folder", ["data", pytest.param("metadata", marks=pytest.mark.thorough)])
