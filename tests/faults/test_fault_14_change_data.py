@@ -6,6 +6,7 @@ and go while the changes stream. Each time `headwater cdc verify` and a comparis
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from pyspark.sql import SparkSession
 from ruamel.yaml import YAML
 from tests.cdc import ACCOUNTS, CapturedDatabase, captured_database
 from tests.conftest import environment
+from typer.testing import CliRunner
 
+from headwater.cdc.commands import app
 from headwater.cdc.snapshots import resnapshot
 from headwater.cdc.source import connected
 from headwater.cdc.verification import await_topic, verify
@@ -202,14 +205,15 @@ def test_a_difference_is_found_and_named(bank: Bank):
     bank.spark.sql(f"DELETE FROM {table} WHERE account_id = 10")
     bank.spark.sql(f"UPDATE {table} SET owner = 'Somebody else' WHERE account_id = 11")
     bank.spark.sql(f"UPDATE {table} SET _is_deleted = false WHERE account_id = 105")
-    found = verify(bank.settings, NAME, wait=0, range_rows=50)
-    assert not found.equal
-    assert found.keys == {
+    answer = CliRunner().invoke(app, ["verify", NAME, "--wait", "0", "--json"], catch_exceptions=False)
+    assert answer.exit_code == 1, answer.output
+    found = json.loads(answer.stdout)
+    assert found["keys"] == {
         "missing": [{"account_id": "10"}],
         "extra": [{"account_id": "105"}],
         "differing": [{"account_id": "11"}],
     }
-    assert found.ranges_differing == 2
+    assert verify(bank.settings, NAME, wait=0, range_rows=50).ranges_differing == 2
 
 
 def test_a_truncate_empties_silver_too(bank: Bank):

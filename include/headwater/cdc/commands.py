@@ -88,7 +88,7 @@ def verify(
     dataset: Annotated[str, typer.Argument(help="Name of the captured dataset.")],
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for silver to come up to the source; 0: compare as it is.")
-    ] = 120.0,
+    ] = 1200.0,
     limit: Annotated[int, typer.Option(min=0, help="Rows to name at most, of each kind.")] = 100,
     as_json: Json = False,
 ) -> None:

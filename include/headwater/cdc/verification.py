@@ -98,7 +98,7 @@ def verify(settings: Settings, name: str, *, wait: float, limit: int = 100, rang
     for _ in range(ROUNDS - 1):
         if not wait or not found:
             break
-        again = check.round(max(deadline, time.monotonic() + wait / ROUNDS), found)
+        again = check.round(time.monotonic() + wait, found)
         settled = {key: hashes for key, hashes in again.items() if found.get(key) == hashes}
         found = again
         if settled == found:
