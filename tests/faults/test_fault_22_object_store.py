@@ -20,7 +20,8 @@ from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings, get_settings
 from headwater.streaming.runner import StreamRunner
 
-pytestmark = [pytest.mark.integration, pytest.mark.fault]
+# MinIO is built with Go where it is not on the PATH, which takes minutes.
+pytestmark = [pytest.mark.integration, pytest.mark.fault, pytest.mark.thorough]
 
 IMPATIENT = {"s3.retry.num-retries": "1", "s3.retry.min-wait-ms": "100", "s3.retry.max-wait-ms": "200"}
 """By default the SDK tries for a minute before it gives a batch up; what comes of it is the same."""

@@ -31,7 +31,8 @@ from headwater.streaming.replaying import Means, replay
 from headwater.warehouse.client import writer
 from headwater.warehouse.loading import load
 
-pytestmark = pytest.mark.integration
+# MinIO is built with Go where it is not on the PATH, which takes minutes.
+pytestmark = [pytest.mark.integration, pytest.mark.thorough]
 
 
 def test_from_kafka_to_the_warehouse_and_what_is_mended_follows(s3_lake: S3Lake, tmp_path: Path) -> None:
