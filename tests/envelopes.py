@@ -81,15 +81,16 @@ def change(
     """One envelope. `row` is what was deleted, or what is there now; it was committed `lsn` seconds after `START`."""
     micros = int(START.timestamp() + lsn) * 1_000_000
     source = {
-        "version": "3.7.0.Final", "connector": "postgresql", "name": "source", "db": "source",
-
-            "ts_ms": micros // 1000,
-            "ts_us": micros,
-            "schema": "bank",
-            "table": "accounts",
-            "txId": 700 + lsn,
-            "lsn": lsn
-        ,
+        "version": "3.7.0.Final",
+        "connector": "postgresql",
+        "name": "source",
+        "db": "source",
+        "ts_ms": micros // 1000,
+        "ts_us": micros,
+        "schema": "bank",
+        "table": "accounts",
+        "txId": 700 + lsn,
+        "lsn": lsn,
         "snapshot": "incremental" if op == "r" else "false",
         "sequence": f'[{"null" if prior is None else chr(34) + str(prior) + chr(34)},"{lsn}"]',
     }
