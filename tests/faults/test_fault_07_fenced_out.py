@@ -66,8 +66,9 @@ def test_the_catalog_refuses_a_former_writer_and_nobody_else(stack: Settings, sp
     session.table(f"lake.{name}").writeTo(f"lake.{name}").append()
     assert committed_rows(case) == 2, "its token is valid"
     with Taken(stack, case) as second:
+        anew = session_as(spark, first.connection_name)  # its connections were ended; it connects once more
         with pytest.raises(Exception, match="fenced out: writer"):
-            session.table(f"lake.{name}").writeTo(f"lake.{name}").append()
+            anew.table(f"lake.{name}").writeTo(f"lake.{name}").append()
         with pytest.raises(Exception, match="fenced out: writer"):
             catalog.load_table(name).update_schema().update_column("week", doc="late").commit()
         with pytest.raises(FencedOut, match=f"token {first.token}, .* with token {second.token}"):
