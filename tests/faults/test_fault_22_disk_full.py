@@ -39,23 +39,22 @@ class FullDisk:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         pages = sum(math.ceil(f.stat().st_size / PAGE) for f in folder.rglob("*") if f.is_file())
-        kept = folder.with_name(f"{folder.name}.kept")
-        shutil.copytree(folder, kept)
+        self._kept = folder.with_name(f"{folder.name}.kept")
+        shutil.copytree(folder, self._kept)
         self._mount("-t", "tmpfs", "-o", f"size={(pages + 2) * PAGE}", "tmpfs")
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
-        shutil.rmtree(kept)
+        shutil.copytree(self._kept, folder, dirs_exist_ok=True)
+        shutil.rmtree(self._kept)
 
     def free(self) -> None:
         """Make room."""
         self._mount("-o", "remount,size=64m")
 
-    def remove(self) -> None:
-        """Unmount it and leave what it holds in the folder below: the table is still in the catalog."""
-        kept = self.folder.with_name(f"{self.folder.name}.kept")
-        shutil.copytree(self.folder, kept)
+    def close(self) -> None:
+        """Take the file system away again; its files stay, for others look at all tables of the lake."""
+        shutil.copytree(self.folder, self._kept)
         subprocess.run(["umount", "-l", str(self.folder)], check=True)
-        shutil.copytree(kept, self.folder, dirs_exist_ok=True)
-        shutil.rmtree(kept)
+        shutil.copytree(self._kept, self.folder, dirs_exist_ok=True)
+        shutil.rmtree(self._kept)
 
     def _mount(self, *options: str) -> None:
         subprocess.run(["mount", *options, str(self.folder)], check=True, capture_output=True)
@@ -72,7 +71,7 @@ def disks() -> Iterator[list[FullDisk]]:
     made: list[FullDisk] = []
     yield made
     for disk in made:
-        disk.remove()
+        disk.close()
 
 
 @pytest.mark.parametrize("folder", ["data", pytest.param("metadata", marks=pytest.mark.thorough)])
