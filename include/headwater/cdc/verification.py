@@ -25,6 +25,7 @@ from headwater.cdc.comparison import Compared, compared, identifier, postgres_ha
 from headwater.cdc.connector import Capture, capture_of
 from headwater.cdc.silver_rows import SilverRows
 from headwater.cdc.source import connected
+from headwater.cdc.worker import Worker
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset
 from headwater.errors import RetryableError, TerminalError
@@ -224,7 +225,11 @@ class SourceRows:
 
 
 def await_topic(settings: Settings, capture: Capture, lsn: str, deadline: float) -> None:
-    """Until the connector has put all into the topics that the source's log has up to `lsn`."""
+    """Until the connector has put all into the topics that the source's log has up to `lsn`.
+
+    A slot that was just made confirms the log up to its own beginning, before a row of the first snapshot was sent.
+    """
+    until(lambda: _streams(settings, capture), deadline, "the connector has yet to end its first snapshot")
     until(lambda: _confirmed(settings, capture, lsn), deadline, f"the connector has yet to confirm the log up to {lsn}")
 
 
@@ -245,6 +250,13 @@ def until(condition: Callable[[], bool], deadline: float, what: str) -> None:
             )
             raise RetryableError(f"not in time: {what}", remedy=remedy)
         time.sleep(POLL_SECONDS)
+
+
+def _streams(settings: Settings, capture: Capture) -> bool:
+    """Whether the connector's stored position is one of the log, no longer one of its first snapshot."""
+    with Worker(settings) as worker:
+        offsets = worker.offsets(capture.connector)
+    return bool(offsets) and not any(offset.get("snapshot") for offset in offsets)
 
 
 def _confirmed(settings: Settings, capture: Capture, lsn: str) -> bool:
