@@ -9,7 +9,7 @@ BIN := .venv/bin
 HEADWATER := $(BIN)/headwater
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo up down status test test-unit test-faults lint bench requirements
+.PHONY: help setup demo up down status test test-unit test-faults test-thorough lint bench soak requirements
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,14 +39,17 @@ down: ## Stop it (make down WIPE=1 forgets its data too)
 status: setup ## What runs, where, and how much memory it takes
 	@$(HEADWATER) status
 
-test: setup ## All tests: unit, dags, datasets, integration, faults, platform, truth
-	@$(BIN)/pytest -q $(ARGS)
+test: setup ## The tests: unit, dags, datasets, integration, faults, platform, truth
+	@$(BIN)/pytest -q -m "not thorough" $(ARGS)
 
 test-unit: setup ## The tests that need no service, within a minute
 	@$(BIN)/pytest -q -n 2 tests/unit tests/dags $(ARGS)
 
 test-faults: setup ## The tests that kill, corrupt and disconnect, one after the other
 	@$(BIN)/pytest -q tests/faults $(ARGS)
+
+test-thorough: setup ## What `make test` leaves out because it takes long
+	@$(BIN)/pytest -q -m thorough $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -55,6 +58,9 @@ lint: setup ## ruff and mypy
 
 bench: setup ## Measure the streams, jobs and queries; results go to bench/results/
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: setup ## Twenty minutes of steady events while processes are killed; nothing may be lost
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 requirements: setup ## requirements.txt anew from the lock, for pip and the Docker image
 	@{ head -2 requirements.txt; VIRTUAL_ENV= $(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --no-annotate \

@@ -57,6 +57,7 @@ PARTS = {
     "silver": Part("bronze to silver, and 1% more", "bench.silver:measure_silver"),
     "gold": Part("silver to gold to ClickHouse, and 1% more", "bench.gold:measure_gold"),
     "queries": Part("queries on gold from 1, 8 and 100 clients", "bench.queries:measure_queries"),
+    "freshness": Part("event to ClickHouse at three rates; recovery", "bench.freshness:measure_freshness"),
     "peer": Part("plain Python consumer into Iceberg", "bench.peer_python_consumer:measure_peer"),
 }
 

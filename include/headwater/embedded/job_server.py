@@ -12,6 +12,7 @@ it was imported, the server answers {"stale": true} and starts itself anew.
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import runpy
@@ -175,6 +176,8 @@ def _become_job(request: dict[str, Any], output: int) -> NoReturn:
         os.setsid()
         os.dup2(output, 1)
         os.dup2(output, 2)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # a line is seen when it is printed, in order with stderr's
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         replace_environment(request["env"])
         os.chdir(request["cwd"])

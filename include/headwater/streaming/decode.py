@@ -60,12 +60,22 @@ def bronze_rows(
         F.col("timestamp").alias("_kafka_timestamp"),
         _schema_id(writers).alias("_schema_id"),
         F.lit(source_system).alias("_source_system"),
-        F.lit(ingested_at).cast("timestamp").alias("_ingested_at"),
+        _of_this_batch(ingested_at).alias("_ingested_at"),
         record_hash(F.col("value")).alias("_record_hash"),
         F.lit(0).alias("_attempt"),
         error.alias("_error"),
         F.when(error.isNotNull(), F.col("value")).alias("_raw"),
     )
+
+
+def _of_this_batch(moment: datetime) -> Column:
+    """The moment as a constant that does not stand in the generated code.
+
+    Spark writes a number, a date or a timestamp into the Java it generates, so a literal that is another in each batch
+    has each batch compiled anew, and run cold. An array is handed over as an object; its place is only known to be 0 at
+    run time, or the optimizer would take the moment out of it.
+    """
+    return F.array(F.lit(moment).cast("timestamp"))[F.least(F.col("partition"), F.lit(0))]
 
 
 def record_hash(value: Column) -> Column:
