@@ -65,6 +65,7 @@ class Cluster:
         # A worker that is gone is noticed after this many seconds.
         command = [java, "-Xmx200m", "-Dspark.worker.timeout=4", "-cp", str(spark_home() / "jars" / "*")]
         own = {**java_environment(self._settings), "SPARK_HOME": str(spark_home()), "SPARK_LOCAL_IP": LOOPBACK}
+        own["SPARK_SCALA_VERSION"] = "2.13"  # the wheel lacks the scripts from which a worker would know
         with (self._folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [*command, f"org.apache.spark.deploy.{name}", *arguments],
