@@ -1,9 +1,9 @@
 """A catalog that has committed and whose answer is lost on the way must not be asked to commit again.
 
 Iceberg's JDBC catalog sends its UPDATE a second time when the connection breaks while it waits. If the first had been
-carried out, the second finds no row, because the table has moved on: Iceberg takes its own commit for somebody else's,
-plans anew on top of it, and appends the same files twice; or, for a MERGE, sees a conflict with itself and deletes the
-files that are in the table. Neither can be configured away (Iceberg 1.12, `JdbcClientPool`).
+carried out, the second finds no row, because the table has moved on: Iceberg takes its own commit for somebody else's.
+A MERGE then finds a conflict with itself and cleans up: it deletes the manifest list of the snapshot that the table now
+names, and nobody can read the table any more (seen with Iceberg 1.12; `JdbcClientPool` has no setting against it).
 
 So Postgres tells the two apart. A trigger looks at every UPDATE of the catalog that changed no row; where the table
 already is what the statement wants to make it, it was carried out before, and it fails with an error of its own. To
