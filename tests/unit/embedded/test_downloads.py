@@ -35,6 +35,7 @@ def test_the_lock_holds_everything_wanted_with_its_hash():
         "connect",
         "connect-avro",
         "connect-debezium",
+        "connect-iceberg",
         "spark",
     }
     assert all(len(file.sha256) == 64 and file.size > 0 for file in locked())
