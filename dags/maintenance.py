@@ -26,6 +26,7 @@ from headwater_airflow.operators import BATCH, SparkJobOperator
 TABLES = {
     "model": ["gold.{name}"],
     "stream": ["bronze.{name}", "silver.{name}", "silver.{name}_refused"],
+    "capture": ["bronze.{name}", "silver.{name}", "silver.{name}_refused"],
     "table": ["bronze.{name}", "silver.{name}", "silver.{name}_refused"],
     "files": ["bronze.{name}", "silver.{name}", "silver.{name}_refused"],
 }

@@ -25,7 +25,7 @@ from pendulum import datetime
 
 from headwater_airflow.quarantine import QuarantineOperator
 
-STREAMS = [name for name, dataset in DATASETS.items() if dataset["kind"] == "stream"]
+STREAMS = [name for name, dataset in DATASETS.items() if dataset["kind"] in ("stream", "capture")]
 
 if STREAMS:
     with DAG(

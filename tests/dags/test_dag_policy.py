@@ -169,6 +169,7 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
     files = {**dataset, "domain": "weather", "kind": "files", "inputs": ["bronze.rain"], "restatable": False}
     model = {**dataset, "kind": "model", "inputs": ["silver.doors", "silver.rain"]}
     graph = {"doors": {**dataset, "kind": "stream"}, "mart_doors": model, "rain": files}
+    graph["tills"] = {**files, "kind": "capture", "inputs": []}
     (tmp_path / "graph.py").write_text(render_graph(graph))
 
     dags = loaded(tmp_path)
@@ -178,10 +179,11 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
     tasks = {dag_id: {t.task_id: t.upstream_task_ids for t in dags[dag_id].tasks} for dag_id in dags}
     of_facilities = {"silver.doors": set(), "gold.mart_doors": {"silver.doors"}, "warehouse.load": {"gold.mart_doors"}}
     assert tasks["facilities"] == tasks["facilities_restate"] == of_facilities
-    assert tasks["weather"] == {"bronze.rain": set(), "silver.rain": {"bronze.rain"}}
-    of_doors, of_rain = ([f"bronze.{n}", f"silver.{n}", f"silver.{n}_refused"] for n in ("doors", "rain"))
+    assert tasks["weather"] == {"bronze.rain": set(), "silver.rain": {"bronze.rain"}, "silver.tills": set()}
+    names = ("doors", "rain", "tills")
+    of_doors, of_rain, of_tills = ([f"bronze.{n}", f"silver.{n}", f"silver.{n}_refused"] for n in names)
     mapped = dags["maintenance"].get_task("maintain").expand_input.value["arguments"]
-    assert [arguments[-1] for arguments in mapped] == [*of_doors, "gold.mart_doors", *of_rain]
+    assert [arguments[-1] for arguments in mapped] == [*of_doors, "gold.mart_doors", *of_rain, *of_tills]
     assert dags["weather"].default_args["owner"] == "weather"
     assert "`facilities_restate`" in dags["facilities"].doc_md
     assert dags["facilities"].get_task("warehouse.load").application_args == ["--domain", "facilities"]

@@ -17,7 +17,7 @@ from sqlglot import exp
 from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.errors import ContractError
 
-PLATFORM_DAGS = ("ledger", "maintenance", "streams")
+PLATFORM_DAGS = ("ledger", "maintenance", "quarantine", "streams")
 RESTATE = "_restate"
 DAG_NAME = re.compile(r"[a-z][a-z0-9_]*")
 

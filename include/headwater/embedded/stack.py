@@ -172,9 +172,12 @@ def _stop_service(settings: Settings, service: Service, report: Report) -> None:
 def _stop_guests(settings: Settings, report: Report) -> None:
     """End what was started with this home's mark and is no service: a stream, a job."""
     ours = {spec.name for service in SERVICES.values() for spec in service.processes(settings)}
-    for name in set(processes.belonging(settings)) - ours:
-        processes.stop(settings, ProcessSpec(name, (), healthy=lambda: False, grace_seconds=GUEST_GRACE_SECONDS))
-        report(name, "stopped")
+    # One that was started by hand and adopted has a pid file and no mark.
+    adopted = {path.stem for path in processes.run_dir(settings).glob("*.pid")}
+    for name in (set(processes.belonging(settings)) | adopted) - ours:
+        spec = ProcessSpec(name, (), healthy=lambda: False, grace_seconds=GUEST_GRACE_SECONDS)
+        if processes.stop(settings, spec):
+            report(name, "stopped")
 
 
 def _wipe(settings: Settings) -> None:

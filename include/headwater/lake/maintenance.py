@@ -26,6 +26,7 @@ from pyiceberg.table import Table
 from pyspark.sql import SparkSession
 
 from headwater.contracts.layers import table_names
+from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset, Kind
 from headwater.errors import ConfigurationError
 from headwater.lake import compaction, effects, retention
@@ -152,11 +153,20 @@ class _Table:
         cut = retention.cut_of(self.dataset, self.name, self.wish.moment, still)
         if cut is None:
             return {"rows": 0}
+        if (reader := self._kept_longer(cut)) is not None:
+            return {"rows": 0, "held_by": reader}
         told = {"before": str(cut.before), "by": cut.column, "days": cut.days}
         rows = retention.expired_rows(table, cut)
         if self.wish.dry_run or not rows:
             return told | {"rows": rows}
         return told | retention.drop(self.spark, self.catalog, self.dataset, self.name, cut)
+
+    def _kept_longer(self, cut: retention.Cut) -> str | None:
+        """The gold that is made from this silver and kept longer than it; None where there is none."""
+        if self.name != f"silver.{self.dataset.name}":
+            return None
+        found = retention.longest_gold(self.dataset, load_contracts())
+        return found[0] if found and (found[1] is None or found[1] > cut.days) else None
 
     def _expire(self, limit: datetime) -> dict[str, Any]:
         table = self._load()

@@ -11,11 +11,14 @@ stay, whatever their age.
 | bronze of a source table | the same, but for the newest row of each key, against which the source is compared |
 | bronze of files | the same, but for files that still lie in the landing folder: they would come in again |
 | silver of a stream or of files, and gold | the date or time by which the contract partitions it |
-| silver of a source table, and what has no such column | nothing goes: it is what is true now |
+| silver of a source table, read or captured, and what has no such column | nothing goes: it is what is true now |
+
+Silver that gold is built from stays as long as that gold: what silver has let go could not be built again.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import Counter
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ from pyiceberg.table import Table
 from pyspark.sql import SparkSession
 
 from headwater.contracts.layers import ATTEMPT, INGESTED_AT, OFFSET, PARTITION
-from headwater.contracts.model import Dataset, Kind
+from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.contracts.types import Primitive
 from headwater.lake import commits
 from headwater.lake.batches import file_batches
@@ -75,7 +78,7 @@ def cut_of(dataset: Dataset, name: str, now: datetime, needed: datetime | None =
     if arrived:
         moment = min(moment, needed) if needed is not None else moment
         return Cut(INGESTED_AT, datetime.combine(moment.date(), time(), UTC), days)
-    if dataset.kind is Kind.TABLE:
+    if dataset.kind in (Kind.TABLE, Kind.CAPTURE):
         return None
     types = {column.name: column.type for column in dataset.columns}
     for field in dataset.partition_by:
@@ -85,6 +88,19 @@ def cut_of(dataset: Dataset, name: str, now: datetime, needed: datetime | None =
         if kind is Primitive.TIMESTAMP and field.transform != "identity":
             return Cut(field.column, datetime.combine(begin, time(), UTC), days)
     return None
+
+
+def longest_gold(dataset: Dataset, contracts: Contracts) -> tuple[str, int | None] | None:
+    """The model made from this dataset, directly or by way of others, that is kept longest, and its days.
+
+    None days are for ever; None where no model is made from it.
+    """
+    wanted, models = {dataset.name}, list[Dataset]()
+    while found := [m for m in contracts.of_kind(Kind.MODEL) if m not in models and wanted & set(m.inputs)]:
+        models += found
+        wanted |= {model.name for model in found}
+    kept = [(f"gold.{model.name}", model.retention_days.get("gold")) for model in models]
+    return max(kept, key=lambda one: math.inf if one[1] is None else one[1], default=None)
 
 
 def _begin(day: date, transform: str) -> date:

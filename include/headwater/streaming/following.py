@@ -16,6 +16,7 @@ class Following:
     """Runs the follower from `start` to `stop`; it looks after itself. Nothing where there is no live table."""
 
     def __init__(self, dataset: Dataset, *, wanted: bool) -> None:
+        self._dataset = dataset
         self._follower = LiveFollower(dataset) if wanted and dataset.live is not None else None
         self._name = f"live-{dataset.name}"
         self._stopping = threading.Event()
@@ -31,8 +32,11 @@ class Following:
         """Follow for the writer with this token."""
         if self._follower is None:
             return
+        running = self._thread is not None and self._thread.is_alive()
+        if running and self._stopping.is_set():  # it is still at an insert, and ends after it
+            self._follower, running = LiveFollower(self._dataset), False
         self._follower.token = token
-        if self._thread is None or not self._thread.is_alive():
+        if not running:
             self._stopping = threading.Event()
             self._thread = threading.Thread(
                 target=self._follower.follow, args=(self._stopping,), name=self._name, daemon=True

@@ -39,7 +39,8 @@ def settled(table: Table, written: Account, broker: Broker, topic: str) -> Accou
                 raise RowsMissing(
                     f"the topic has offset {found} of partition {partition}, snapshot {written.snapshot_id} has not",
                     where=f"{'.'.join(table.name())} ({topic})",
-                    remedy="roll bronze back to the snapshot before it; the stream then reads these offsets again",
+                    remedy="keep the topic and the stream's log: `headwater ledger --verify` names the offsets, and "
+                    "the topic still has their records, which can be sent again",
                 )
             empty[partition] = empty.get(partition, 0) + len(missing)
     corrected = replace(written, empty=empty, counts={})

@@ -112,7 +112,9 @@ class StandaloneCluster(LocalProcess):
 
     def kill(self, *, sick: bool = False) -> bool:
         """End the driver; the master ends the executors of one that is gone. A sick one is ended there as well."""
-        ids = [app["id"] for app in self._active() if app["name"] == APPLICATION] if sick else []
+        ids: list[str] = []
+        with suppress(OSError):  # the master is away: what is here is ended all the same
+            ids = [app["id"] for app in self._active() if app["name"] == APPLICATION] if sick else []
         ended = super().kill(sick=sick)
         for application in ids:
             with suppress(OSError):  # it may have ended by itself; if the master is away, so are its executors soon

@@ -105,7 +105,8 @@ class StreamRunner:
         apply_table(catalog, self.dataset, f"bronze.{self.dataset.name}")
         account = starting_account(self.dataset.name, self._recorded(catalog), topic)
         checkpoint = fresh_checkpoint(self._settings, self.dataset.name)
-        self._failure = None
+        self._failure, self._drained_by = None, 0.0
+        self._stopping = threading.Event()
         self._sink = BronzeSink(
             self.dataset,
             catalog,
@@ -226,6 +227,7 @@ class StreamRunner:
         if self._lease.wanted is Wanted.STOPPED:
             self.stop()
         elif not self._drained_by:
+            self._stopping.set()  # a batch that waits for the registry gives up; the next start reads it again
             self._halt()
             self._following.expect()
             self._drained_by = time.monotonic() + self._settings.stream_drain_seconds

@@ -22,6 +22,7 @@ from headwater.streaming.health import forgiven, judge, pause_after, postponed
 from headwater.streaming.launching import launcher
 from headwater.streaming.lease_rows import (
     LeaseRow,
+    Wanted,
     connected,
     count_restart,
     forgive,
@@ -106,7 +107,8 @@ def _end_sick(settings: Settings, rows: Mapping[str, LeaseRow], begun: Sequence[
     application = where.poll(rows.values())
     carried = () if application is None else application.streams
     where.kill(sick=True)
-    return [name for name in carried if name in rows and name not in begun and not judge(rows[name], settings).sick]
+    wanted = [name for name in carried if name in rows and rows[name].wanted == Wanted.RUNNING]
+    return [name for name in wanted if name not in begun and not judge(rows[name], settings).sick]
 
 
 def _start(settings: Settings, names: Sequence[str], wait_seconds: float) -> str:

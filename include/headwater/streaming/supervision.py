@@ -127,7 +127,8 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
 
 def _revive(settings: Settings, application: Application, rows: Sequence[LeaseRow]) -> None:
     """Have the application try again what has ended in it, and wait until it has begun to."""
-    ended = {row.dataset: row.token for row in rows if not row.alive and row.state in ENDED}
+    # Where another holder has died since, its row still says `running`: here the stream ended when that one took over.
+    ended = {r.dataset: r.token for r in rows if not r.alive and (r.state in ENDED or r.pid != application.pid)}
     if not ended:
         return
     for name in ended:

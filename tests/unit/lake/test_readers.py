@@ -50,6 +50,12 @@ def test_each_kind_of_position_counts(catalog: Catalog) -> None:
     assert {r.snapshot_id for r in readers_of(catalog, DATASET, "gold.t")} == {model, offsets, inputs}
 
 
+def test_what_was_refused_once_holds_nothing_back(catalog: Catalog) -> None:
+    read = append(catalog.create_table("bronze.t", SCHEMA), [1])
+    append(catalog.create_table("silver.t_refused", SCHEMA), [1], **input_properties({"bronze.t": read}))
+    assert readers_of(catalog, DATASET, "bronze.t") == []
+
+
 def test_readers_further_down_count_as_before(catalog: Catalog) -> None:
     read = append(catalog.create_table("silver.t", SCHEMA), [1])
     append(catalog.create_table("gold.m", SCHEMA), [1], **input_properties({"silver.t": read}))

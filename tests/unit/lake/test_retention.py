@@ -12,10 +12,10 @@ from tests.integration.streaming.bronze import add_rows, row
 from tests.unit.lake.tables import append, new_catalog
 
 from headwater.contracts.iceberg import apply_table
-from headwater.contracts.loader import load_dataset
-from headwater.contracts.model import Dataset
+from headwater.contracts.loader import load_contracts, load_dataset
+from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.lake.changes import RETENTION, changed_partitions
-from headwater.lake.retention import Cut, _drop_stream, cut_of
+from headwater.lake.retention import Cut, _drop_stream, cut_of, longest_gold
 from headwater.lake.spread import has_changed
 from headwater.streaming.ledger import RETAINED, Account, Retained, nearest_account, retained_of
 
@@ -49,6 +49,30 @@ def test_whole_partitions_go_by_age(name: str, table: str, column: str, before: 
 )
 def test_what_is_true_now_has_no_age(name: str, table: str) -> None:
     assert cut_of(dataset(name), table, NOW) is None
+
+
+def test_a_captured_table_is_what_is_true_now_with_its_tombstones() -> None:
+    captured = dataclasses.replace(dataset("transactions"), kind=Kind.CAPTURE)
+    assert cut_of(captured, "silver.transactions", NOW) is None
+
+
+def test_the_gold_that_is_kept_longest_is_found_through_other_models() -> None:
+    contracts = load_contracts()
+    name, days = longest_gold(contracts.get("transactions"), contracts)
+    assert (name.partition(".")[0], days) == ("gold", max(m.retention_days["gold"] for m in models_of(contracts)))
+    forever = dataclasses.replace(contracts.get("mart_marketing_rfm"), retention_days={})
+    kept = Contracts({**contracts.datasets, forever.name: forever})
+    assert longest_gold(contracts.get("transactions"), kept) == ("gold.mart_marketing_rfm", None)
+
+
+def test_silver_without_gold_is_held_by_nothing() -> None:
+    contracts = load_contracts()
+    alone = Contracts({"transactions": contracts.get("transactions")})
+    assert longest_gold(contracts.get("transactions"), alone) is None
+
+
+def models_of(contracts: Contracts) -> list[Dataset]:
+    return [one for one in contracts.of_kind(Kind.MODEL) if one.inputs]
 
 
 def test_rows_of_bronze_that_somebody_has_yet_to_read_stay() -> None:
