@@ -104,3 +104,6 @@ def _crash() -> None:
         os.killpg(os.getpid(), number)
     else:  # started by a shell or a test runner that is not to be killed
         os.kill(os.getpid(), number)
+    # A signal to a process may be taken by any of its threads, and this one would run on for a moment: long enough to
+    # let go what it holds. One to this thread stops it before its next instruction.
+    signal.pthread_kill(threading.get_ident(), number)
