@@ -1,6 +1,6 @@
 """Crash points, for tests of crash safety: at the one that `HEADWATER_STREAM_CRASH_AT` names, the process is killed.
 
-Its whole process group gets the signal at once, Python and JVM, without a word to anybody: SIGKILL, or, with
+Python and JVM get the signal at once, without a word to anybody: SIGKILL, or, with
 `HEADWATER_STREAM_CRASH_SIGNAL=SIGSTOP`, it is stopped there until somebody sends SIGCONT, as when a virtual machine is
 paused. Where the setting is empty, which is always but in tests, nothing of this does anything.
 
@@ -21,9 +21,10 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 import pyarrow as pa
 
@@ -100,10 +101,9 @@ def inserting(client: Client, table: str, rows: pa.Table, token: str) -> None:
 def _crash() -> None:
     _passed.set()
     number = signal.Signals[get_settings().stream_crash_signal]
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), number)
-    else:  # started by a shell or a test runner that is not to be killed
-        os.kill(os.getpid(), number)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, number)
     # A signal to a process may be taken by any of its threads, and this one would run on for a moment: long enough to
-    # let go what it holds. One to this thread stops it before its next instruction.
+    # let go what it holds. One to this thread takes effect before its next instruction, and then on the whole process.
     signal.pthread_kill(threading.get_ident(), number)
