@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
 import statistics
+import subprocess
+import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -49,16 +52,29 @@ def measure_queries(context: Context) -> list[Measurement]:
     answer = uvloop.run(_one("SELECT count() FROM gold.mart_finance_daily_revenue"))
     if answer.strip() == b"0":
         raise ConfigurationError("the gold marts are empty", remedy="run `make demo` first")
+    alone = _engine_alone()
     uvloop.run(_latencies(1, SECONDS / 5))
-    return [_measure(clients) for clients in CLIENTS]
+    return [alone, *(_measure(clients, alone.rows_per_second) for clients in CLIENTS)]
 
 
-def _measure(clients: int) -> Measurement:
+def _engine_alone() -> Measurement:
+    """The roofline, in a process of its own: an engine is one per process."""
+    asked = json.dumps({"queries": QUERIES, "seconds": SECONDS})
+    told = subprocess.run(
+        [sys.executable, "-m", "bench.engine_alone"], input=asked, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    found = json.loads(told.splitlines()[-1])
+    notes = {"cpu_ms_per_query": round(found["cpu_seconds"] / found["queries"] * 1000, 2)}
+    return Measurement("the engine alone (roofline)", found["queries"], found["seconds"], notes=notes)
+
+
+def _measure(clients: int, roofline: float) -> Measurement:
     begun, cpu = time.perf_counter(), time.process_time()
     latencies = uvloop.run(_latencies(clients, SECONDS))
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     cuts = statistics.quantiles(latencies, n=100)
     notes = {f"p{p}_ms": round(cuts[p - 1] * 1000, 1) for p in (50, 95, 99)}
+    notes["of_roofline"] = round(len(latencies) / seconds / roofline, 2)
     notes["clients_cpu_ms_per_query"] = round(cpu / len(latencies) * 1000, 2)
     passed = notes["p95_ms"] < P95_AT_MOST_MS if clients == max(CLIENTS) else None
     return Measurement(f"queries on gold, {clients} clients", len(latencies), seconds, passed=passed, notes=notes)
