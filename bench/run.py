@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import Measurement
+from bench.measure import MILLION, Measurement
 from bench.topics import Context
 from headwater.settings import get_settings
 
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(name: str, context: Context, table: Table) -> dict[str, Any]:
     started = datetime.now(UTC)
-    load = os.getloadavg()[0]
+    load, pace = os.getloadavg()[0], _pace()
     try:
         measurements = _function(name)(context)
     except Exception as error:  # noqa: BLE001 - the other parts still run; it is told here and by the exit code
@@ -112,6 +113,8 @@ def _run(name: str, context: Context, table: Table) -> dict[str, Any]:
         "started": started.isoformat(),
         # Others on the machine show here: a figure from a busy machine is a lower bound.
         "load_average_before": round(load, 2),
+        # Shared machines run now faster, now slower: compare figures of two days by this.
+        "core_million_loops_per_second": pace,
         "measurements": [measurement.as_dict() for measurement in measurements],
     }
 
@@ -159,6 +162,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
     }
+
+
+def _pace() -> float:
+    """How fast one core is just now: millions of rounds of an empty Python loop per CPU-second."""
+    begun = time.process_time()
+    for _ in range(3 * MILLION):
+        pass
+    return round(3 / (time.process_time() - begun), 1)
 
 
 def _cpuinfo() -> list[str]:
