@@ -22,6 +22,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession
 
+from headwater.contracts.iceberg import add_provenance
 from headwater.contracts.layers import ATTEMPT, OPERATION, silver_columns
 from headwater.contracts.model import Dataset
 from headwater.lake import commits, lateness, merge
@@ -72,10 +73,12 @@ class Tables:
 
     @classmethod
     def load(cls, catalog: Catalog, dataset: Dataset) -> Tables:
-        """The three tables; `contract apply` has made them."""
-        names = (f"bronze.{dataset.name}", f"silver.{dataset.name}", refused_name(dataset))
-        bronze, silver, refused = (catalog.load_table(name) for name in names)
-        known = remembered(silver, names[0]) if dataset.captured else []
+        """The three tables; `contract apply` has made them. Those that a build writes get new provenance."""
+        source = f"bronze.{dataset.name}"
+        bronze = catalog.load_table(source)
+        written = (f"silver.{dataset.name}", refused_name(dataset))
+        silver, refused = (add_provenance(catalog, dataset, name) for name in written)
+        known = remembered(silver, source) if dataset.captured else []
         return cls(dataset, bronze, silver, refused, known)
 
     @property
