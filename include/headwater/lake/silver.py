@@ -26,7 +26,7 @@ from headwater.contracts.iceberg import add_provenance
 from headwater.contracts.layers import ATTEMPT, OPERATION, silver_columns
 from headwater.contracts.model import Dataset
 from headwater.lake import commits, lateness, merge
-from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
+from headwater.lake.batch import Batch, Summary, nothing_new, position_properties, read_batch, summarize
 from headwater.lake.bounds import EVERYWHERE, Bounds
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import (
@@ -53,7 +53,7 @@ from headwater.lake.truncation import (
     truncate_properties,
     with_burials,
 )
-from headwater.quality.silver import Built, audit, audit_again
+from headwater.quality.silver import Built, audit, audit_again, to_be_judged
 
 STANDING = "standing"
 """`_operation` of a row that silver has already, beside those of the batch."""
@@ -92,6 +92,19 @@ class Tables:
         return f"silver.{self.dataset.name}"
 
 
+def unchanged(catalog: Catalog, dataset: Dataset) -> dict[str, Any] | None:
+    """What `build` returns where there is nothing to do, from metadata alone: that needs no Spark. Else None."""
+    bronze, silver = (catalog.load_table(f"{layer}.{dataset.name}") for layer in ("bronze", "silver"))
+    position = inputs_read(silver).get(f"bronze.{dataset.name}")
+    if not nothing_new(bronze, position) or to_be_judged(dataset, silver):
+        return None
+    return _nothing_done(dataset, silver)
+
+
+def _nothing_done(dataset: Dataset, silver: Table) -> dict[str, Any]:
+    return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(silver)}
+
+
 def build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
     """Bring silver up to bronze's newest snapshot; returns what was read, written and opened."""
     with table_lock(f"silver.{dataset.name}", purpose="build"):
@@ -104,7 +117,7 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
     batch = read_batch(spark, dataset, tables.bronze, tables.silver, position)
     if batch is None:
         audit_again(spark, dataset, tables.silver)
-        return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
+        return _nothing_done(dataset, tables.silver)
     is_first = not row_count(tables.silver)
     so_far = event_time(tables.silver)
     mark = watermark(dataset, so_far)
