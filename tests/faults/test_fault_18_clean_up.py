@@ -100,10 +100,14 @@ def data_files(location: str) -> list[Path]:
 def test_expiry_waits_for_who_has_yet_to_read(lake: Lake) -> None:
     dataset = plain(lake)
     name = f"bronze.{dataset.name}"
-    for offset in range(2):
+    for offset in range(3):
         lake.arrive(dataset, [sale(offset, offset)], position(offset + 1))
     build(lake.spark, lake.catalog, dataset)
-    create_tag(lake.catalog, lake.catalog.load_table(name), "evidence")
+    table = lake.catalog.load_table(name)
+    create_tag(lake.catalog, table, "evidence")
+    lake.spark.sql(
+        f"ALTER TABLE lake.{name} CREATE BRANCH trial AS OF VERSION {table.metadata.snapshots[0].snapshot_id}"
+    )
     for offset in range(2, 5):
         lake.arrive(dataset, [sale(offset, offset)], position(offset + 1))
     next_week = Wish(now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
@@ -118,7 +122,8 @@ def test_expiry_waits_for_who_has_yet_to_read(lake: Lake) -> None:
     after = maintain_table(lake.spark, lake.catalog, dataset, name, next_week)
     assert after["done"]["expire"]["snapshots"] > 0
     kept = lake.catalog.load_table(name).metadata
-    assert {"evidence", "headwater-position"} <= set(kept.refs)
+    assert {"evidence", "trial", "headwater-position"} <= set(kept.refs)
+    assert len(lake.rows(f"{name} VERSION AS OF 'trial'")) == 1
 
 
 def test_expiry_waits_for_a_first_build_that_nobody_knows_of_yet(lake: Lake) -> None:
