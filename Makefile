@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CANDIDATES := python3.11 python3.12 python3.13 python3 python
 SUITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for name in $(CANDIDATES); do $$name -c "$(SUITS)" 2>/dev/null && echo $$name && break; done)
+# Python is to keep what it has compiled: otherwise each start of a part of the platform compiles a thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 HEADWATER := $(BIN)/headwater
 SYNCED := .venv/.synced

@@ -16,7 +16,7 @@ from typing import Any
 from headwater.contracts.loader import load_contracts
 from headwater.jobs import add_date_range, job_parser, run_job
 from headwater.lake.catalog import get_catalog
-from headwater.lake.gold import build, requested_range
+from headwater.lake.gold import build, requested_range, unchanged
 from headwater.lake.models import load_model
 from headwater.lake.sessions import CATALOG, get_spark
 from headwater.settings import get_settings
@@ -34,10 +34,13 @@ def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Build one table."""
     contracts = load_contracts()
     model = load_model(contracts.get(arguments.dataset), get_settings().gold_models_dir, contracts)
-    requested = requested_range(arguments.start, arguments.end)
-    spark = get_spark(f"build gold {arguments.dataset}")
-    spark.catalog.setCurrentCatalog(CATALOG)
-    return {"dataset": arguments.dataset, **build(spark, get_catalog(), contracts, model, requested).as_json()}
+    requested, catalog = requested_range(arguments.start, arguments.end), get_catalog()
+    result = None if requested else unchanged(catalog, model)
+    if result is None:
+        spark = get_spark(f"build gold {arguments.dataset}")
+        spark.catalog.setCurrentCatalog(CATALOG)
+        result = build(spark, catalog, contracts, model, requested)
+    return {"dataset": arguments.dataset, **result.as_json()}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from headwater.jobs import add_date_range, job_parser, run_job
 from headwater.lake.catalog import get_catalog
 from headwater.lake.restate import restate
 from headwater.lake.sessions import get_spark
-from headwater.lake.silver import build
+from headwater.lake.silver import build, unchanged
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Build, or restate the range."""
     dataset = load_dataset(arguments.dataset)
-    spark, catalog = get_spark(f"silver {dataset.name}"), get_catalog()
+    catalog = get_catalog()
+    if arguments.start is None and (done := unchanged(catalog, dataset)) is not None:
+        return done
+    spark = get_spark(f"silver {dataset.name}")
     if arguments.start is None:
         return build(spark, catalog, dataset)
     return restate(spark, catalog, dataset, arguments.start, arguments.end)

@@ -72,6 +72,16 @@ class Jobs:
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
         return result
 
+    def headwater(self, *arguments: str) -> dict[str, Any]:
+        """A command on the same project; the JSON it printed."""
+        command = [sys.executable, "-m", "headwater.cli", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=JOB_SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
     def crash(self, job: str, module: str, name: str, calls: int = 0) -> int:
         """Run it until it would call `module.name` for the `calls + 1`-th time: there it kills itself."""
         process = self.start(job, before=("-c", CRASHING, module, name, str(calls)))

@@ -72,7 +72,7 @@ class HeadwaterOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run the command to its end."""
-        self._command = ProcessCommand(["-m", "headwater.cli", *self.arguments], cwd=str(PROJECT_DIR))
+        self._command = JobCommand(["-m", "headwater.cli", *self.arguments], cwd=str(PROJECT_DIR))
         return self._command.run()
 
     def on_kill(self) -> None:

@@ -88,7 +88,7 @@ class ProcessCommand(Command):
 
 
 class JobCommand(ProcessCommand):
-    """A job of `spark_jobs/`: forked from the warm job server where one serves, else a process of its own."""
+    """A job of `spark_jobs/`, or a `headwater` command: forked from the warm job server where one serves."""
 
     _warm: Any = None
 

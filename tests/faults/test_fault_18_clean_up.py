@@ -8,7 +8,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from tests.jobs import wait_until
 from tests.streams import StreamCase, stream_case
 from tests.streams import sale as event
 
+from headwater.contracts.iceberg import ensure_tables
 from headwater.contracts.model import Dataset
 from headwater.lake.catalog import get_catalog
 from headwater.lake.locks import table_lock
@@ -29,6 +33,7 @@ from headwater.lake.tags import create_tag
 from headwater.settings import Settings
 from headwater.streaming.broker import Broker
 from headwater.streaming.live import LiveFollower
+from headwater.streaming.runner import StreamRunner
 from headwater.streaming.verification import verify
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
@@ -95,10 +100,14 @@ def data_files(location: str) -> list[Path]:
 def test_expiry_waits_for_who_has_yet_to_read(lake: Lake) -> None:
     dataset = plain(lake)
     name = f"bronze.{dataset.name}"
-    for offset in range(2):
+    for offset in range(3):
         lake.arrive(dataset, [sale(offset, offset)], position(offset + 1))
     build(lake.spark, lake.catalog, dataset)
-    create_tag(lake.catalog, lake.catalog.load_table(name), "evidence")
+    table = lake.catalog.load_table(name)
+    create_tag(lake.catalog, table, "evidence")
+    lake.spark.sql(
+        f"ALTER TABLE lake.{name} CREATE BRANCH trial AS OF VERSION {table.metadata.snapshots[0].snapshot_id}"
+    )
     for offset in range(2, 5):
         lake.arrive(dataset, [sale(offset, offset)], position(offset + 1))
     next_week = Wish(now=dt.datetime.now(dt.UTC) + NEXT_WEEK)
@@ -113,7 +122,8 @@ def test_expiry_waits_for_who_has_yet_to_read(lake: Lake) -> None:
     after = maintain_table(lake.spark, lake.catalog, dataset, name, next_week)
     assert after["done"]["expire"]["snapshots"] > 0
     kept = lake.catalog.load_table(name).metadata
-    assert {"evidence", "headwater-position"} <= set(kept.refs)
+    assert {"evidence", "trial", "headwater-position"} <= set(kept.refs)
+    assert len(lake.rows(f"{name} VERSION AS OF 'trial'")) == 1
 
 
 def test_expiry_waits_for_a_first_build_that_nobody_knows_of_yet(lake: Lake) -> None:
@@ -140,18 +150,21 @@ def test_rows_that_go_by_age_are_accounted_for_and_hurt_no_reader(
         case.sales(*range(first, first + 10))
         case.produce(case.framed(event(90 + first, quantity=-1)), b"noise", partition=1)
         case.read_once(spark)
+    name, catalog = f"bronze.{case.dataset.name}", get_catalog()
+    spark.sql(f"UPDATE lake.{name} SET _ingested_at = _ingested_at - INTERVAL 400 DAYS")
     follower = LiveFollower(case.dataset)
     follower.catch_up()
-    name = f"bronze.{case.dataset.name}"
-    in_a_year = Wish(now=dt.datetime.now(dt.UTC) + dt.timedelta(days=365))
-
-    held = maintain_table(spark, get_catalog(), case.dataset, name, in_a_year)["done"]["retention"]
-    assert held["rows"] == 0, "it is of today, as far as the live table has come"
-    forgotten = dataclasses.replace(case.dataset, live=None)
     before = case.ledger(exact=True)
-    done = maintain_table(spark, get_catalog(), forgotten, name, in_a_year)["done"]["retention"]
+
+    for dry_run in (True, False):  # live has them all, silver was never built
+        held = maintain_table(spark, catalog, case.dataset, name, Wish(dry_run=dry_run))["done"]["retention"]
+        assert (held["rows"], held["held_rows"], held["held_by"]) == (0, 24, f"silver.{case.dataset.name}")
+    ensure_tables(catalog, case.dataset)
+    assert build(spark, catalog, case.dataset)["rows_read"] == 20
+    done = maintain_table(spark, catalog, case.dataset, name)["done"]["retention"]
 
     assert (done["rows"], done["first_attempts_so_far"], done["all_below"]) == (24, {0: 20, 1: 4}, {0: 20, 1: 4})
+    assert "held_by" not in done
     assert case.places() == []
     case.sales(*range(20, 25))
     case.read_once(spark)
@@ -160,6 +173,8 @@ def test_rows_that_go_by_age_are_accounted_for_and_hurt_no_reader(
         assert after.unaccounted == before.unaccounted == 0
         assert [(line.read, line.quarantined, line.retained) for line in after.partitions] == [(5, 0, 20), (0, 0, 4)]
     agrees_with_rows(case)
+    assert build(spark, catalog, case.dataset)["rows_read"] == 5
+    assert len(lake.rows(f"silver.{case.dataset.name}")) == 25
     assert follower.catch_up() == 5
 
 
@@ -170,3 +185,78 @@ def agrees_with_rows(case: StreamCase) -> None:
     assert found is not None
     assert found.agrees, list(found.findings())
     assert [(check.rows, check.retained, check.missing) for check in found.partitions] == [(5, 20, ()), (0, 4, ())]
+
+
+def test_a_stream_runs_on_while_every_step_is_done_to_its_table(
+    stack: Settings, spark: SparkSession, lake: Lake
+) -> None:
+    """Also to files that it has just written (`settled`) and to snapshots that it has just made (`keep`)."""
+    case, quick = stream_case(stack), stack.model_copy(update={"stream_trigger_interval": "200 milliseconds"})
+    name, catalog = f"bronze.{case.dataset.name}", get_catalog()
+    case.sales(*range(5))
+    case.read_once(spark)
+    ensure_tables(catalog, case.dataset)
+    spark.sql(f"UPDATE lake.{name} SET _ingested_at = _ingested_at - INTERVAL 400 DAYS")
+    build(spark, catalog, case.dataset)
+    orphan = local(catalog.load_table(name).location()) / "data" / "left-behind.parquet"
+    orphan.write_bytes(b"of a write that was killed long ago")
+    age_file(orphan, TEN_DAYS)
+    at_once = Wish(keep=dt.timedelta(0), settled=dt.timedelta(0))
+    did: Counter[str] = Counter()
+
+    with running(StreamRunner(spark, quick, case.dataset, once=False)) as runner:
+        sent = 5
+        deadline = time.monotonic() + 120
+        while not all(did[step] for step in STEPS):
+            assert time.monotonic() < deadline, did
+            for _ in range(6):  # as many commits: something to compact, manifests to merge, snapshots to forget
+                case.sales(sent)
+                sent += 1
+                await_rows_read(runner, sent - 5)
+            case.sales(*range(sent, sent + 50))  # and these while the table is maintained
+            sent += 50
+            done = maintain_table(spark, catalog, case.dataset, name, at_once)["done"]
+            build(spark, catalog, case.dataset)
+            did.update({step: done[step].get(effect, 0) for step, effect in STEPS.items()})
+            await_rows_read(runner, sent - 5)
+        assert (runner.heartbeat.state, runner.heartbeat.attempts) == ("running", 0), "it never failed"
+
+    assert case.places() == [(0, offset) for offset in range(5, sent)]
+    ledger = case.ledger(exact=True)
+    assert (ledger.unaccounted, [line.retained for line in ledger.partitions]) == (0, [5, 0])
+    build(spark, catalog, case.dataset)
+    assert len(lake.rows(f"silver.{case.dataset.name}")) == sent
+
+
+STEPS = {
+    "retention": "rows",
+    "compact": "files_rewritten",
+    "manifests": "rewritten",
+    "expire": "snapshots",
+    "orphans": "files",
+}
+"""Each step of maintenance, and the number that says that it did something."""
+
+
+@contextmanager
+def running(runner: StreamRunner) -> Iterator[StreamRunner]:
+    """The stream at work in a thread of its own; stopped in good order afterwards."""
+    leave = threading.Event()
+
+    def tend() -> None:
+        while not leave.wait(0.05):
+            runner.tend()
+
+    thread = threading.Thread(target=tend)
+    thread.start()
+    try:
+        yield runner
+    finally:
+        leave.set()
+        thread.join(60)
+        runner.stop()
+
+
+def await_rows_read(runner: StreamRunner, count: int) -> None:
+    wait_until(lambda: runner.heartbeat.rows >= count or runner.ended, f"{count} rows are committed")
+    assert not runner.ended, runner.error

@@ -20,12 +20,13 @@ from pyiceberg.expressions import EqualTo
 from tests.conftest import environment
 
 from headwater.contracts.registry import RegistryClient
+from headwater.embedded import stack as embedded
 from headwater.lake.catalog import get_catalog
-from headwater.settings import Settings, get_settings
+from headwater.settings import LOOPBACK, Settings, get_settings
 from headwater.streaming import supervision
 from headwater.warehouse.client import writer
 
-# Fifteen commands, six of which start Spark unless HEADWATER_SPARK_REMOTE names a warm one.
+# Fifteen commands, six of which need Spark.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 CHECKOUT = Path(__file__).parents[2]
@@ -53,7 +54,9 @@ def project(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     copy = tmp_path_factory.mktemp("project")
     for part in ("schemas", "spark_jobs", "dags", "tests/datasets"):
         shutil.copytree(CHECKOUT / part, copy / part)
-    with environment(HEADWATER_PROJECT_DIR=str(copy), HEADWATER_HOME=str(stack.home)):
+    embedded.up(("spark",), print)
+    remote = f"sc://{LOOPBACK}:{stack.spark_connect_port}"
+    with environment(HEADWATER_PROJECT_DIR=str(copy), HEADWATER_HOME=str(stack.home), HEADWATER_SPARK_REMOTE=remote):
         yield copy
         with writer() as client:
             client.command("DROP TABLE IF EXISTS gold.mart_operations_footfall")

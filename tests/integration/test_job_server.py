@@ -54,6 +54,15 @@ def run(settings: Settings, tmp_path: Path, code: str, **env: str) -> tuple[int 
     return job.run([str(script), "a"], cwd=str(tmp_path), env={**os.environ, **env}, on_line=lines.append), lines
 
 
+def test_a_module_runs_as_by_python_m(settings, tmp_path):
+    (tmp_path / "told.py").write_text("import sys; print(__name__, sys.argv[1:], __file__)")
+    lines: list[str] = []
+    job = WarmJob.connect(settings)
+    assert job is not None
+    assert job.run(["-m", "told", "a"], cwd=str(tmp_path), env=dict(os.environ), on_line=lines.append) == 0
+    assert lines == [f"__main__ ['a'] {tmp_path / 'told.py'}"]
+
+
 def test_a_job_runs_with_its_own_arguments_folder_and_environment(settings, tmp_path):
     code = "import os, sys; print(sys.argv[1], os.getcwd(), os.environ['WHAT']); print('late', file=sys.stderr)"
     assert run(settings, tmp_path, code, WHAT="x") == (0, [f"a {tmp_path} x", "late"])

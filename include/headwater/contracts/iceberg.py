@@ -6,6 +6,7 @@ rules already hold the nulls.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -35,12 +36,15 @@ from pyiceberg.types import (
 from headwater.contracts import model
 from headwater.contracts.layers import (
     INGESTED_AT,
+    PROVENANCE,
     columns_of,
     table_names,
 )
 from headwater.contracts.model import Column, Dataset
 from headwater.contracts.types import Array, DataType, Decimal, Map, Primitive
 from headwater.errors import ContractError, RetryableError
+
+log = logging.getLogger(__name__)
 
 PRIMITIVES: dict[Primitive, IcebergType] = {
     Primitive.STRING: StringType(),
@@ -177,6 +181,25 @@ def apply_table(catalog: Catalog, dataset: Dataset, name: str) -> list[str]:
         elif planned:
             _evolve(table, dataset, name)
         return planned
+
+
+def add_provenance(catalog: Catalog, dataset: Dataset, name: str) -> Table:
+    """The table, with the provenance that a newer platform keeps (`_kafka_topic_id`, `_headers`, …) added to it.
+
+    So an upgrade needs nobody's hand; null says that it was not kept then. What the contract declares waits for
+    `headwater contract apply`, which checks it.
+    Raises `RetryableError` where somebody else changed the table at the same time.
+    """
+    table = catalog.load_table(name)
+    kept = {column.name for columns in PROVENANCE.values() for column in columns} - set(table.schema().column_names)
+    missing = [column for column in columns_of(dataset, name) if column.name in kept]
+    if missing:
+        ids = iter(range(1, 1_000_000))
+        with _explained(name), table.update_schema() as update:
+            for column in missing:
+                update.add_column(column.name, iceberg_type(column.type, ids), doc=column.description or None)
+        log.info("%s: added %s", name, ", ".join(column.name for column in missing))
+    return table
 
 
 def _evolve(table: Table, dataset: Dataset, name: str) -> None:

@@ -27,6 +27,9 @@ COMPONENTS = {
 }
 """Process, its `airflow` command, and its entry in the API's health answer. The API server reads the task logs from
 the disk that it shares with the scheduler, so no servers for them are needed."""
+WARM = "headwater.embedded.warm_airflow"
+FORKING = ("airflow-scheduler", "airflow-dag-processor")
+"""They fork for each task and each DAG file."""
 
 
 def _folder(settings: Settings) -> Path:
@@ -132,7 +135,7 @@ def processes_of(settings: Settings) -> list[ProcessSpec]:
         specs.append(
             ProcessSpec(
                 name=name,
-                command=processes.python_command("airflow", *command, *port_arguments),
+                command=processes.python_command(WARM if name in FORKING else "airflow", *command, *port_arguments),
                 healthy=partial(healthy, settings, name, part),
                 ports=ports,
                 environment=told,

@@ -4,9 +4,10 @@ A job's imports (PySpark, PyIceberg, Great Expectations) cost 5 to 12 CPU-second
 has about thirty jobs. The counterpart of the warm Spark Connect server, for the embedded stack alone.
 
 Protocol, on a Unix socket that only this user can open: the client sends one JSON object {argv, cwd, env} with a file
-descriptor for the job's output; the server answers {"pid": …} and, when the job has ended, {"exit": code}. A client
-that hangs up ends its job: SIGTERM, and SIGKILL to one that does not listen. When the code on disk has changed since
-it was imported, the server answers {"stale": true} and starts itself anew.
+descriptor for the job's output (argv is what stands behind `python`: a script's path, or `-m` and a module); the server
+answers {"pid": …} and, when the job has ended, {"exit": code}. A client that hangs up ends its job: SIGTERM, and
+SIGKILL to one that does not listen. When the code on disk has changed since it was imported, the server answers
+{"stale": true} and starts itself anew.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Job:
 def import_everything() -> None:
     """Import what jobs import, before the first fork. Nothing here may start a thread or open a connection."""
     extend_environment({"OPENBLAS_NUM_THREADS": "1"})
+    import confluent_kafka
     import great_expectations
     import pandas
     import pyspark.sql.connect.client
@@ -59,13 +61,15 @@ def import_everything() -> None:
     import headwater.lake.catalog
     import headwater.lake.gold
     import headwater.lake.silver
+    import headwater.streaming.commands
+    import headwater.streaming.supervising
     import headwater.warehouse.loading  # noqa: F401
     from headwater.contracts.loader import load_contracts
     from headwater.settings import get_settings
 
     load_contracts(get_settings().contracts_dir)  # imports the validators
     get_settings.cache_clear()
-    del great_expectations, pandas, pyspark
+    del confluent_kafka, great_expectations, pandas, pyspark
     gc.freeze()  # keeps the collector of a child from touching, and so copying, shared pages
 
 
@@ -181,9 +185,7 @@ def _become_job(request: dict[str, Any], output: int) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         replace_environment(request["env"])
         os.chdir(request["cwd"])
-        sys.argv = request["argv"]
-        sys.path[0] = str(Path(sys.argv[0]).parent)
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        _run(request["argv"])
         code = 0
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
@@ -193,6 +195,16 @@ def _become_job(request: dict[str, Any], output: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _run(argv: list[str]) -> None:
+    """As `python <argv>` does."""
+    if argv[0] == "-m":
+        sys.argv, sys.path[0] = argv[1:], str(Path.cwd())
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
+    sys.argv, sys.path[0] = argv, str(Path(argv[0]).parent)
+    runpy.run_path(argv[0], run_name="__main__")
 
 
 def main() -> None:

@@ -79,6 +79,14 @@ def read_batch(spark: SparkSession, dataset: Dataset, bronze: Table, reader: Tab
     return Batch(read_appends(spark, name, appended), since, appended.end, appended.rows, origin)
 
 
+def nothing_new(bronze: Table, since: int | None) -> bool:
+    """Whether nothing was appended after snapshot `since`, by metadata; False where that has expired."""
+    try:
+        return appended_since(bronze, since).is_empty
+    except InputExpired:
+        return False
+
+
 def read_appends(spark: SparkSession, name: str, appended: AppendRange) -> DataFrame:
     """The rows of a range of appends; all of the table at `end` where the range has no start."""
     if appended.start is None:

@@ -29,7 +29,7 @@ from headwater.lake.snapshots import (
     nearest_properties,
     properties_of,
 )
-from headwater.lake.spread import affected, input_heads
+from headwater.lake.spread import affected, changed_inputs, input_heads
 from headwater.quality.checks import Report, check
 from headwater.quality.results import store
 
@@ -79,6 +79,14 @@ def build(
         return _replace(spark, catalog, contracts, model, lock, parts, heads)
 
 
+def unchanged(catalog: Catalog, model: Model) -> BuildResult | None:
+    """What `build` returns where there is nothing to do, from metadata alone: that needs no Spark. Else None."""
+    table, heads = _load(catalog, model), input_heads(catalog, model)
+    if not _made_by(model, table) or changed_inputs(catalog, model, inputs_read(table), heads):
+        return None
+    return BuildResult(model.table, head_id(table))
+
+
 def requested_range(start: date | None, end: date | None) -> Affected:
     """What `--from` and `--to` ask for (half-open); nothing where neither is given."""
     if start is None and end is None:
@@ -96,10 +104,14 @@ def _parts(
     spark: SparkSession, catalog: Catalog, contracts: Contracts, model: Model, table: Table, heads: dict[str, int]
 ) -> Affected:
     """What is behind: everything on the first build or after a change of the model, else what the inputs reach."""
-    made_by = nearest_properties(table, MODEL_KEY).get(MODEL_KEY)
-    if made_by != model.fingerprint:
+    if not _made_by(model, table):
         return WHOLE
     return affected(spark, catalog, contracts, model, inputs_read(table), heads)
+
+
+def _made_by(model: Model, table: Table) -> bool:
+    """Whether the table's last build was by this text of the model."""
+    return nearest_properties(table, MODEL_KEY).get(MODEL_KEY) == model.fingerprint
 
 
 def _whole_partitions(model: Model, requested: Affected) -> Affected:

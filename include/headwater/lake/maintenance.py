@@ -34,7 +34,7 @@ from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
 from headwater.lake.compaction import Scope
 from headwater.lake.locks import table_lock
-from headwater.lake.readers import Reader, oldest_needed, readers_of, under_way
+from headwater.lake.readers import STREAM, Reader, oldest_needed, readers_of, under_way, unread
 from headwater.lake.references import time_of
 from headwater.lake.snapshots import ancestry, head_id
 from headwater.lake.tags import POSITION_TAG, move_tag
@@ -148,17 +148,20 @@ class _Table:
 
     def _let_go(self, readers: list[Reader]) -> dict[str, Any]:
         table = self._load()
-        needed = oldest_needed(table, [r for r in readers if r.name != "stream"])
-        still = None if needed is None else datetime.fromtimestamp(needed[0] / 1000, UTC)
-        cut = retention.cut_of(self.dataset, self.name, self.wish.moment, still)
-        if cut is None:
+        wanted = retention.cut_of(self.dataset, self.name, self.wish.moment)
+        if wanted is None:
             return {"rows": 0}
-        if (reader := self._kept_longer(cut)) is not None:
+        if (reader := self._kept_longer(wanted)) is not None:
             return {"rows": 0, "held_by": reader}
-        told = {"before": str(cut.before), "by": cut.column, "days": cut.days}
+        waited = unread(table, self.dataset, readers) if self.name.startswith("bronze.") else None
+        cut = wanted if waited is None else retention.not_beyond(wanted, waited.since)
         rows = retention.expired_rows(table, cut)
+        told = {"before": str(cut.before), "by": cut.column, "days": cut.days, "rows": rows}
+        if waited is not None and (held := retention.expired_rows(table, wanted) - rows):
+            told |= {"held_rows": held, "held_by": waited.by}
+            log.warning("%s: %d rows are older than the contract keeps them: %s", self.name, held, waited.by)
         if self.wish.dry_run or not rows:
-            return told | {"rows": rows}
+            return told
         return told | retention.drop(self.spark, self.catalog, self.dataset, self.name, cut)
 
     def _kept_longer(self, cut: retention.Cut) -> str | None:
@@ -210,14 +213,14 @@ def orphan_limit(table: Table, is_stream: bool, readers: list[Reader], now: date
     A stream writes one batch after the other, so the files of the one under way are younger than its last commit.
     """
     limit = min(now, datetime.now(UTC)) - ORPHAN_AGE
-    position = next((r.snapshot_id for r in readers if r.name == "stream"), None) if is_stream else None
+    position = next((r.snapshot_id for r in readers if r.name == STREAM), None) if is_stream else None
     committed = None if position is None else table.metadata.snapshot_by_id(position)
     return limit if committed is None else min(limit, time_of(committed))
 
 
 def tag_position(catalog: Catalog, name: str, readers: list[Reader]) -> None:
     """Move the tag to the snapshot that holds the stream's position."""
-    position = next((r.snapshot_id for r in readers if r.name == "stream"), None)
+    position = next((r.snapshot_id for r in readers if r.name == STREAM), None)
     table = catalog.load_table(name)
     tagged = table.metadata.refs.get(POSITION_TAG)
     if position is None or (tagged is not None and tagged.snapshot_id == position):

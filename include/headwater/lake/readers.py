@@ -8,8 +8,9 @@ load of the warehouse) is known by the lock it holds: it may read whatever was t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
@@ -29,11 +30,27 @@ from headwater.streaming.ledger import nearest_account
 LAYERS = ("silver", "gold")
 """Namespaces whose tables are derived from others."""
 
+STREAM, LIVE = "stream", "live"
+"""Readers that are no tables: the stream itself, and the follower of its live table."""
+
 LOAD = "warehouse.gold"
 """The lock of the load into ClickHouse, which reads all of gold."""
 
 POSITIONS = (INPUT_PREFIX, INPUT_OFFSETS_PREFIX, MODEL_KEY)
 """What a derived table says of its last build. Compaction commits on top of it; without it the next build is whole."""
+
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+COMMITTED_WITHIN = timedelta(days=1)
+"""No batch is committed later than so long after its rows arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What somebody has yet to read of bronze: the rows that arrived from `since` on."""
+
+    since: datetime
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +71,7 @@ def readers_of(catalog: Catalog, dataset: Dataset, name: str) -> list[Reader]:
     if name.startswith("bronze.") and dataset.streamed:
         account = nearest_account(catalog.load_table(name))
         if account is not None and account.snapshot_id is not None:
-            found.append(Reader("stream", account.snapshot_id))
+            found.append(Reader(STREAM, account.snapshot_id))
         found += _live(dataset)
     return found
 
@@ -74,6 +91,31 @@ def oldest_needed(table: Table, readers: list[Reader]) -> tuple[int, str] | None
     """
     times = {snapshot.snapshot_id: snapshot.timestamp_ms for snapshot in ancestry(table)}
     return min(((times[r.snapshot_id], r.name) for r in readers if r.snapshot_id in times), default=None)
+
+
+def unread(table: Table, dataset: Dataset, readers: list[Reader]) -> Unread | None:
+    """What readers have yet to read of a dataset's bronze; None where nobody reads it.
+
+    Those who read it by the contract count too while they have no position: silver that was never built, or whose place
+    in bronze has been forgotten, and a live table that nothing was taken into.
+    """
+    placed = [reader for reader in readers if reader.name != STREAM]
+    times = {snapshot.snapshot_id: snapshot.timestamp_ms for snapshot in ancestry(table)}
+    known = {reader.name for reader in placed if reader.snapshot_id in times}
+    if missing := [name for name in _by_contract(dataset) if name not in known]:
+        return Unread(BEGINNING, missing[0])
+    needed = oldest_needed(table, placed)
+    if needed is None:
+        return None
+    return Unread(datetime.fromtimestamp(needed[0] / 1000, UTC) - COMMITTED_WITHIN, needed[1])
+
+
+def _by_contract(dataset: Dataset) -> Iterator[str]:
+    """Readers of bronze that the contract names. Rows that the live table would drop at once are of no use to it."""
+    yield f"silver.{dataset.name}"
+    kept, days = dataset.retention_days.get("bronze"), dataset.live.ttl_days if dataset.live is not None else 0
+    if dataset.live is not None and (days is None or kept is None or days > kept):
+        yield LIVE
 
 
 def _derived(catalog: Catalog, name: str) -> list[tuple[str, int]]:
@@ -101,4 +143,4 @@ def _live(dataset: Dataset) -> list[Reader]:
     if not client.command("EXISTS TABLE platform.live_positions"):
         return []
     position = read_position(client, dataset.name)
-    return [] if position is None else [Reader("live", position.snapshot_id)]
+    return [] if position is None else [Reader(LIVE, position.snapshot_id)]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -64,11 +64,8 @@ class Cut:
         return f"{self.column} < '{self.before.isoformat()}'"
 
 
-def cut_of(dataset: Dataset, name: str, now: datetime, needed: datetime | None = None) -> Cut | None:
-    """What the contract lets go of a table at `now`; None where its rows have no age.
-
-    `needed`: rows of bronze that arrived from then on are still to be read by somebody.
-    """
+def cut_of(dataset: Dataset, name: str, now: datetime) -> Cut | None:
+    """What the contract lets go of a table at `now`; None where its rows have no age."""
     layer = name.split(".")[0]
     arrived = layer == "bronze" or name.endswith("_refused")
     days = dataset.retention_days.get("bronze" if arrived else layer)
@@ -76,7 +73,6 @@ def cut_of(dataset: Dataset, name: str, now: datetime, needed: datetime | None =
         return None
     moment = now - timedelta(days=days)
     if arrived:
-        moment = min(moment, needed) if needed is not None else moment
         return Cut(INGESTED_AT, datetime.combine(moment.date(), time(), UTC), days)
     if dataset.kind in (Kind.TABLE, Kind.CAPTURE):
         return None
@@ -88,6 +84,11 @@ def cut_of(dataset: Dataset, name: str, now: datetime, needed: datetime | None =
         if kind is Primitive.TIMESTAMP and field.transform != "identity":
             return Cut(field.column, datetime.combine(begin, time(), UTC), days)
     return None
+
+
+def not_beyond(cut: Cut, unread: datetime) -> Cut:
+    """The cut of a bronze, moved back where rows that arrived from `unread` on are still to be read by somebody."""
+    return replace(cut, before=min(cut.before, datetime.combine(unread.date(), time(), UTC)))
 
 
 def longest_gold(dataset: Dataset, contracts: Contracts) -> tuple[str, int | None] | None:

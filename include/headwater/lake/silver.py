@@ -22,10 +22,11 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 from pyspark.sql import DataFrame, SparkSession
 
+from headwater.contracts.iceberg import add_provenance
 from headwater.contracts.layers import ATTEMPT, OPERATION, silver_columns
 from headwater.contracts.model import Dataset
 from headwater.lake import commits, lateness, merge
-from headwater.lake.batch import Batch, Summary, position_properties, read_batch, summarize
+from headwater.lake.batch import Batch, Summary, nothing_new, position_properties, read_batch, summarize
 from headwater.lake.bounds import EVERYWHERE, Bounds
 from headwater.lake.commits import CATALOG
 from headwater.lake.conform import (
@@ -52,7 +53,7 @@ from headwater.lake.truncation import (
     truncate_properties,
     with_burials,
 )
-from headwater.quality.silver import Built, audit, audit_again
+from headwater.quality.silver import Built, audit, audit_again, to_be_judged
 
 STANDING = "standing"
 """`_operation` of a row that silver has already, beside those of the batch."""
@@ -72,10 +73,12 @@ class Tables:
 
     @classmethod
     def load(cls, catalog: Catalog, dataset: Dataset) -> Tables:
-        """The three tables; `contract apply` has made them."""
-        names = (f"bronze.{dataset.name}", f"silver.{dataset.name}", refused_name(dataset))
-        bronze, silver, refused = (catalog.load_table(name) for name in names)
-        known = remembered(silver, names[0]) if dataset.captured else []
+        """The three tables; `contract apply` has made them. Those that a build writes get new provenance."""
+        source = f"bronze.{dataset.name}"
+        bronze = catalog.load_table(source)
+        written = (f"silver.{dataset.name}", refused_name(dataset))
+        silver, refused = (add_provenance(catalog, dataset, name) for name in written)
+        known = remembered(silver, source) if dataset.captured else []
         return cls(dataset, bronze, silver, refused, known)
 
     @property
@@ -87,6 +90,19 @@ class Tables:
     def name(self) -> str:
         """Silver's name."""
         return f"silver.{self.dataset.name}"
+
+
+def unchanged(catalog: Catalog, dataset: Dataset) -> dict[str, Any] | None:
+    """What `build` returns where there is nothing to do, from metadata alone: that needs no Spark. Else None."""
+    bronze, silver = (catalog.load_table(f"{layer}.{dataset.name}") for layer in ("bronze", "silver"))
+    position = inputs_read(silver).get(f"bronze.{dataset.name}")
+    if not nothing_new(bronze, position) or to_be_judged(dataset, silver):
+        return None
+    return _nothing_done(dataset, silver)
+
+
+def _nothing_done(dataset: Dataset, silver: Table) -> dict[str, Any]:
+    return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(silver)}
 
 
 def build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str, Any]:
@@ -101,7 +117,7 @@ def _build(spark: SparkSession, catalog: Catalog, dataset: Dataset) -> dict[str,
     batch = read_batch(spark, dataset, tables.bronze, tables.silver, position)
     if batch is None:
         audit_again(spark, dataset, tables.silver)
-        return {"dataset": dataset.name, "mode": "unchanged", "rows": 0, "snapshot_id": head_id(tables.silver)}
+        return _nothing_done(dataset, tables.silver)
     is_first = not row_count(tables.silver)
     so_far = event_time(tables.silver)
     mark = watermark(dataset, so_far)

@@ -51,16 +51,21 @@ def affected(
 ) -> Affected:
     """Partitions of the model's table that the changes of its inputs from `read` to `heads` reach."""
     found = NOTHING
-    for name in model.inputs:
-        if name not in heads or heads[name] == read.get(name) or model.spread_of(name) is Spread.NONE:
-            continue
-        table = catalog.load_table(name)
-        if has_changed(table, read.get(name)):
-            found |= _spread(spark, contracts, model, table, name, read.get(name), heads[name])
+    for name, table in changed_inputs(catalog, model, read, heads).items():
+        found |= _spread(spark, contracts, model, table, name, read.get(name), heads[name])
     partition = next((p for p in model.dataset.partition_by if p.column == model.dataset.change_column), None)
     if found and partition is None:
         return WHOLE
     return found.aligned(partition) if found and partition else found
+
+
+def changed_inputs(
+    catalog: Catalog, model: Model, read: Mapping[str, int], heads: Mapping[str, int]
+) -> dict[str, Table]:
+    """The inputs that concern the model and whose rows may have changed between `read` and `heads`; by metadata."""
+    moved = [name for name in model.inputs if name in heads and heads[name] != read.get(name)]
+    tables = {name: catalog.load_table(name) for name in moved if model.spread_of(name) is not Spread.NONE}
+    return {name: table for name, table in tables.items() if has_changed(table, read.get(name))}
 
 
 def has_changed(table: Table, since: int | None) -> bool:

@@ -63,12 +63,15 @@ def audit(spark: SparkSession, dataset: Dataset, table: Table, built: Built) -> 
 
 def audit_again(spark: SparkSession, dataset: Dataset, table: Table) -> Report | None:
     """Where nothing has changed: judge silver if its last build did not pass, or was killed before it was judged."""
+    return audit(spark, dataset, table, Built()) if to_be_judged(dataset, table) else None
+
+
+def to_be_judged(dataset: Dataset, table: Table) -> bool:
+    """Whether silver's last build did not pass, or was killed before it was judged."""
     last = built_at(table)
     if last is None or not dataset.table_rules:
-        return None
-    if any(report["passed"] and report["snapshot_id"] == last for report in latest_reports(dataset.name)):
-        return None
-    return audit(spark, dataset, table, Built())
+        return False
+    return not any(report["passed"] and report["snapshot_id"] == last for report in latest_reports(dataset.name))
 
 
 def built_at(table: Table) -> int | None:

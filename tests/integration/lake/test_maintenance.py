@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
+import pyarrow.parquet as pq
 import pytest
 from tests.datasets.cases import Lake
 from tests.integration.lake.sales import new_dataset, position, sale
+from typer.testing import CliRunner
 
 from headwater.contracts.model import Dataset
 from headwater.lake.changes import appended_since
 from headwater.lake.maintenance import POSITION_TAG, Wish, maintain_table
 from headwater.lake.silver import build
-from headwater.lake.snapshots import inputs_read
+from headwater.lake.snapshots import inputs_read, operation_of
+from headwater.lake.table_commands import app
 
 pytestmark = pytest.mark.integration
 
@@ -82,6 +87,70 @@ def test_a_compacted_table_keeps_what_it_knows_of_its_own_last_build(lake: Lake)
     again = maintain_table(lake.spark, lake.catalog, dataset, name, next_week)
     assert again["done"]["expire"]["held_by"] == name
     assert build(lake.spark, lake.catalog, dataset)["mode"] == "unchanged"
+
+
+def test_compaction_sorts_as_the_contract_says_and_commits_in_portions(lake: Lake) -> None:
+    dataset = _without_live(new_dataset(lake))
+    name = f"silver.{dataset.name}"
+    assert dataset.sort_by == ("basket_id", "product_id")
+    for file in range(5):
+        rows = f"SELECT 100 - {file} * 10 - id AS b, 100 - id AS p, day FROM range(0, 10, 1, 1), days"
+        days = "WITH days AS (SELECT explode(array(DATE'2017-03-01', DATE'2017-04-01')) AS day)"
+        lake.spark.sql(f"INSERT INTO lake.{name} (basket_id, product_id, transaction_date) {days} {rows}")
+    before = {s.snapshot_id for s in lake.catalog.load_table(name).metadata.snapshots}
+
+    run = maintain_table(lake.spark, lake.catalog, dataset, name)
+
+    table = lake.catalog.load_table(name)
+    files = [task.file.file_path for task in table.scan().plan_files()]
+    assert len(files) == 2
+    for file in files:
+        found = pq.read_table(urlparse(file).path, columns=["basket_id", "product_id"]).to_pylist()
+        keys = [(row["basket_id"], row["product_id"]) for row in found]
+        assert (len(keys), keys) == (50, sorted(keys))
+    portions = [s for s in table.metadata.snapshots if s.snapshot_id not in before and operation_of(s) == "replace"]
+    assert len(portions) >= 2, "a month each: one that another writer refuses leaves the other in place"
+    told_of(run, name)
+
+
+def told_of(run: dict[str, Any], name: str) -> None:
+    """What was done is kept as numbers, and told to who asks."""
+    for side, files, probed in (("before", 10, 5), ("after", 2, 1)):
+        size = run[side]
+        assert (size["data_files"], size["small_files"], size["probe_files"], size["rows"]) == (
+            files,
+            files,
+            probed,
+            100,
+        )
+        assert min(size["bytes"], size["manifests"], size["plan_seconds"], size["probe_seconds"]) > 0
+    told = CliRunner().invoke(app, ["maintained", name, "--json"])
+    (kept,) = json.loads(told.stdout)
+    assert {part: kept[part] for part in ("before", "done", "after")} == json.loads(json.dumps(run))
+    assert "10 → 2" in CliRunner().invoke(app, ["maintained", name], env={"COLUMNS": "250"}).stdout
+
+
+def test_what_a_stream_took_in_lately_is_left_alone_and_snapshots_go_by_the_contract(lake: Lake) -> None:
+    dataset = _without_live(new_dataset(lake))
+    name, now = f"bronze.{dataset.name}", dt.datetime.now(dt.UTC)
+    for offset in range(10):
+        arrived = {"_ingested_at": now if offset < 5 else now - dt.timedelta(hours=2)}
+        lake.arrive(dataset, [sale(1000 + offset, offset) | arrived], position(offset + 1))
+
+    done = maintain_table(lake.spark, lake.catalog, dataset, name, Wish(now=now))["done"]
+
+    assert (done["compact"]["files_rewritten"], done["compact"]["files_added"]) == (5, 1)
+    assert lake.catalog.load_table(name).inspect.files().num_rows == 6
+    build(lake.spark, lake.catalog, dataset)
+    for table, days, kept in (
+        (name, None, dt.timedelta(hours=1)),
+        (f"silver.{dataset.name}", None, dt.timedelta(days=5)),
+        (name, 3, dt.timedelta(days=3)),
+    ):
+        snapshots = {} if days is None else {"snapshots": days}
+        wished = dataclasses.replace(dataset, retention_days=dataset.retention_days | snapshots)
+        planned = maintain_table(lake.spark, lake.catalog, wished, table, Wish(dry_run=True, now=now))
+        assert planned["done"]["expire"]["older_than"] == (now - kept).isoformat(timespec="seconds")
 
 
 def _without_live(dataset: Dataset) -> Dataset:

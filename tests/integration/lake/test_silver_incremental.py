@@ -129,6 +129,27 @@ def test_a_batch_that_is_refused_whole_is_read_once(lake: Lake) -> None:
     assert len(lake.rows(f"silver.{dataset.name}_refused")) == 1
 
 
+def test_tables_from_before_an_upgrade_gain_the_new_provenance(lake: Lake) -> None:
+    dataset = new_dataset(lake)
+    lake.arrive(dataset, [sale(1000, 0), sale(1001, 1, quantity=-1)])
+    build(lake.spark, lake.catalog, dataset)
+    refused = f"silver.{dataset.name}_refused"
+    for name, columns in ((f"silver.{dataset.name}", ["_kafka_topic"]), (refused, ["_headers", "_kafka_topic_id"])):
+        with lake.catalog.load_table(name).update_schema() as change:
+            for column in columns:
+                change.delete_column(column)  # as in a table that is older than the column
+    lake.arrive(dataset, [sale(1000, 2, quantity=2), sale(1002, 3, quantity=-1, _headers="[]", _kafka_topic_id="T")])
+
+    assert build(lake.spark, lake.catalog, dataset)["mode"] == "merge"
+
+    assert lake.rows(f"silver.{dataset.name}", "quantity, _kafka_topic") == [{"quantity": 2, "_kafka_topic": "t"}]
+    found = lake.rows(refused, "_kafka_offset AS at, _headers, _kafka_topic_id AS topic_id")
+    assert sorted(found, key=str) == [
+        {"at": 1, "_headers": None, "topic_id": None},
+        {"at": 3, "_headers": "[]", "topic_id": "T"},
+    ]
+
+
 def test_a_merge_that_meets_a_compaction_is_tried_again(
     lake: Lake, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

@@ -12,8 +12,9 @@ from pyiceberg.catalog import Catalog
 from tests.unit.lake.tables import append, new_catalog
 
 from headwater.contracts.loader import load_dataset
+from headwater.contracts.model import Dataset
 from headwater.lake.maintenance import expiry_limit
-from headwater.lake.readers import Reader, readers_of
+from headwater.lake.readers import BEGINNING, COMMITTED_WITHIN, Reader, Unread, readers_of, unread
 from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, MODEL_KEY, input_properties
 
 SCHEMA = pa.schema([("id", pa.int64())])
@@ -65,3 +66,40 @@ def test_readers_further_down_count_as_before(catalog: Catalog) -> None:
 def test_a_table_that_nothing_was_built_into_holds_nothing(catalog: Catalog) -> None:
     append(catalog.create_table("silver.t", SCHEMA), [1])
     assert readers_of(catalog, DATASET, "silver.t") == []
+
+
+def test_rows_that_silver_never_read_are_unread_from_the_beginning(catalog: Catalog) -> None:
+    table = catalog.create_table("bronze.t", SCHEMA)
+    append(table, [1])
+    everything = Unread(BEGINNING, "silver.t")
+    assert unread(table, DATASET, []) == everything
+    assert unread(table, DATASET, [Reader("gold.m", table.current_snapshot().snapshot_id)]) == everything
+    assert unread(table, DATASET, [Reader("silver.t", 7)]) == everything, "its place has been forgotten"
+
+
+def test_rows_are_read_as_far_as_the_slowest_reader_has_come(catalog: Catalog) -> None:
+    table = catalog.create_table("bronze.t", SCHEMA)
+    first, second, third = append(table, [1]), append(table, [2]), append(table, [3])
+    readers = [Reader("stream", first), Reader("silver.t", third), Reader("live", second)]
+    since = datetime.fromtimestamp(table.snapshot_by_id(second).timestamp_ms / 1000, UTC) - COMMITTED_WITHIN
+    assert unread(table, DATASET, readers) == Unread(since, "live"), "the stream's own place is no reader's"
+
+
+@pytest.mark.parametrize(
+    ("ttl", "by"), [(30, None), (90, None), (91, "live"), (None, "live")], ids=["shorter", "as long", "longer", "ever"]
+)
+def test_a_live_table_that_was_never_filled_waits_for_what_it_would_keep(
+    catalog: Catalog, ttl: int | None, by: str | None
+) -> None:
+    table = catalog.create_table("bronze.t", SCHEMA)
+    found = unread(table, streamed(ttl), [Reader("silver.t", append(table, [1]))])
+    assert found is not None
+    assert (found.since == BEGINNING, found.by) == (by is not None, by or "silver.t")
+
+
+def streamed(ttl: int | None) -> Dataset:
+    """A stream with a live table that keeps rows for so many days, and bronze for 90."""
+    stream = load_dataset("transactions")
+    assert stream.live is not None
+    live = dataclasses.replace(stream.live, ttl_days=ttl)
+    return dataclasses.replace(stream, name="t", live=live, retention_days={"bronze": 90})

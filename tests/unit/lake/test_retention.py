@@ -15,7 +15,7 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.lake.changes import RETENTION, changed_partitions
-from headwater.lake.retention import Cut, _drop_stream, cut_of, longest_gold
+from headwater.lake.retention import Cut, _drop_stream, cut_of, longest_gold, not_beyond
 from headwater.lake.spread import has_changed
 from headwater.streaming.ledger import RETAINED, Account, Retained, nearest_account, retained_of
 
@@ -76,7 +76,10 @@ def models_of(contracts: Contracts) -> list[Dataset]:
 
 
 def test_rows_of_bronze_that_somebody_has_yet_to_read_stay() -> None:
-    cut = cut_of(dataset("transactions"), "bronze.transactions", NOW, needed=datetime(2026, 3, 4, 5, tzinfo=UTC))
+    wanted = cut_of(dataset("transactions"), "bronze.transactions", NOW)
+    assert wanted is not None
+    assert not_beyond(wanted, NOW) == wanted
+    cut = not_beyond(wanted, datetime(2026, 3, 4, 5, tzinfo=UTC))
     assert cut == Cut("_ingested_at", datetime(2026, 3, 4, tzinfo=UTC), 90)
     assert cut.condition == "`_ingested_at` < TIMESTAMP'2026-03-04 00:00:00.000000'"
 
