@@ -152,6 +152,21 @@ def steps(connection: psycopg.Connection, capture: Capture) -> list[Step]:
     return [*found, *_publication(connection, capture)]
 
 
+def lost(connection: psycopg.Connection, capture: Capture, tables: Iterable[str]) -> Iterator[str]:
+    """What has gone since `apply` made it, for tables that the connector reads.
+
+    Postgres goes on decoding without a publication, and leaves its tables' changes out in silence.
+    """
+    names = sorted(tables)
+    there = _tables(connection, names)
+    yield from (f"table {name}" for name in names if name not in there)
+    yield from (f"REPLICA IDENTITY FULL of {name}" for name, table in there.items() if table.identity != "f")
+    query = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+    published = {name for (name,) in connection.execute(query, (capture.slot,))}
+    if missing := [name for name in (*names, SIGNALS, HEARTBEAT) if name not in published]:
+        yield f"{', '.join(missing)} in the publication {capture.slot}"
+
+
 def _own_schema() -> Step:
     made = [sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA))]
     for name, columns in _TABLES.items():
