@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     # --- Kafka Connect: the worker that captures changes of the source database
     connect_port: int = 0
     connect_url: str = Field(default="", description="REST address of a worker; empty means the embedded one")
+    connect_memory: str = Field(default="512m", description="Heap of a worker")
+    connect_advertised_host: str = Field(default="connect", description="Where others of its group reach a container's")
 
     # --- Postgres: source database, Iceberg catalog, Airflow's database, leases
     postgres_host: str = ""
