@@ -1,4 +1,4 @@
-"""A task that fails for real (the registry is out of reach while a schema is new), and what the supervisor does then."""
+"""A task that fails for real (the registry is out of reach while a schema is new), and what the supervisor does."""
 
 from __future__ import annotations
 
