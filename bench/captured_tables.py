@@ -56,11 +56,15 @@ class Bank:
     @property
     def capture(self) -> Capture:
         """Both tables."""
-        return Capture(DATABASE, (self.accounts, self.tellers))
+        return self.of(self.accounts, self.tellers)
+
+    def of(self, *datasets: Dataset) -> Capture:
+        """These tables alone."""
+        return Capture(DATABASE, datasets, self.settings.capture_user)
 
     def apply(self, *datasets: Dataset) -> None:
         """Capture these tables, and wait until the connector runs."""
-        list(applying.apply(self.settings, Capture(DATABASE, datasets)))
+        list(applying.apply(self.settings, self.of(*datasets)))
 
     def execute(self, *statements: str) -> None:
         """Statements in one transaction."""

@@ -21,10 +21,9 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 from pyspark.sql import SparkSession
 
-from bench.captured_tables import ACCOUNTS, DATABASE, Bank, Changes, bank
+from bench.captured_tables import ACCOUNTS, Bank, Changes, bank
 from bench.measure import Measurement, Timing, timed_tree
 from bench.topics import Context
-from headwater.cdc.connector import Capture
 from headwater.cdc.notifications import TABLE_READ, Notifications
 from headwater.cdc.snapshots import resnapshot
 from headwater.cdc.verification import verify
@@ -70,7 +69,7 @@ def _stages(found: Bank, spark: SparkSession) -> Iterator[Measurement]:
 
     ways: dict[str, Callable[[], Any]] = {
         "first snapshot": lambda: found.apply(found.accounts, found.tellers),
-        "incremental snapshot": lambda: resnapshot(found.settings, Capture(DATABASE, (found.accounts,)), SECONDS),
+        "incremental snapshot": lambda: resnapshot(found.settings, found.of(found.accounts), SECONDS),
         "streamed updates": update,
     }
     for way, begin in ways.items():

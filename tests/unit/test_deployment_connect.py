@@ -18,7 +18,8 @@ CHART = PROJECT / "helm" / "connect"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())["services"]["connect"]
 SETTINGS = {f"HEADWATER_{name.upper()}" for name in Settings.model_fields}
-SECRETS = {*CONNECTOR_SECRETS, "HEADWATER_KAFKA_PASSWORD"}
+SECRETS = {*CONNECTOR_SECRETS, "HEADWATER_KAFKA_PASSWORD"} - {"HEADWATER_POSTGRES_PASSWORD"}
+"""The worker has a user of its own in the source, and not the platform's password."""
 
 
 def value(path: str) -> Any:
@@ -104,7 +105,9 @@ def test_the_service_of_compose_may_do_nothing_that_it_need_not():
     assert "no-new-privileges:true" in COMPOSE["security_opt"]
     given = COMPOSE["environment"]
     secrets = {name for name in given if name.endswith(("PASSWORD", "SECRET", "_KEY"))}
-    assert secrets <= set(CONNECTOR_SECRETS), "no secret of ClickHouse, of the lake or of Airflow"
+    assert secrets == {"HEADWATER_CAPTURE_PASSWORD"}, "no secret of the platform, ClickHouse, the lake or Airflow"
+    made = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())["configs"]["databases"]["content"]
+    assert f"CREATE ROLE {given['HEADWATER_CAPTURE_USER']} LOGIN REPLICATION PASSWORD :'capture';" in made
     assert given["HEADWATER_BIND_HOST"] == "0.0.0.0"  # noqa: S104
     assert given["HEADWATER_CONNECT_ADVERTISED_HOST"] == "connect"
 

@@ -13,8 +13,8 @@ from headwater.settings import LOOPBACK, Settings
 GROUP = "headwater-connect"
 JAAS, TLS_KEY = "KAFKA_JAAS_CONFIG", "KAFKA_TLS_KEY"
 REFERENCES = dict(zip(JAVA_SECRETS, (JAAS, TLS_KEY), strict=True))
-CONNECTOR_SECRETS = ("HEADWATER_POSTGRES_PASSWORD", "HEADWATER_REGISTRY_PASSWORD")
-"""What a connector's configuration refers to."""
+CONNECTOR_SECRETS = ("HEADWATER_POSTGRES_PASSWORD", "HEADWATER_CAPTURE_PASSWORD", "HEADWATER_REGISTRY_PASSWORD")
+"""What a connector's configuration refers to: of the first two only one."""
 CLIENTS = ("", "producer.", "consumer.", "admin.")
 """The worker's own client, and those that it makes for connectors: each takes its security from its own prefix."""
 FIXED = {
@@ -61,9 +61,12 @@ def worker_properties(settings: Settings, plugins: str, bind: str = LOOPBACK) ->
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The secrets that properties and connectors refer to: for the worker's process alone."""
     security = java_security(settings)
-    passwords = (settings.postgres_password.get_secret_value(), settings.registry_password.get_secret_value())
+    platform, capture, registry = CONNECTOR_SECRETS
     own = {REFERENCES[name]: security[name] for name in JAVA_SECRETS if name in security}
-    return dict(zip(CONNECTOR_SECRETS, passwords, strict=True)) | own
+    own[registry] = settings.registry_password.get_secret_value()
+    if settings.capture_user:
+        return own | {capture: settings.capture_password.get_secret_value()}
+    return own | {platform: settings.postgres_password.get_secret_value()}
 
 
 def as_file(properties: dict[str, str]) -> str:

@@ -74,6 +74,9 @@ def test_a_certificate_is_one_line_of_the_file(secured):
 def test_a_plain_broker_needs_no_secret():
     settings = Settings(postgres_password=SecretStr("pg-secret"))
     assert set(worker_environment(settings)) == {"HEADWATER_POSTGRES_PASSWORD", "HEADWATER_REGISTRY_PASSWORD"}
+    own = Settings(postgres_password=SecretStr("pg-secret"), capture_user="reader", capture_password=SecretStr("r"))
+    assert worker_environment(own)["HEADWATER_CAPTURE_PASSWORD"] == "r"
+    assert "pg-secret" not in worker_environment(own).values(), "the platform's own password is not for the worker"
     properties = worker_properties(settings, "/plugins")
     assert {properties[f"{client}security.protocol"] for client in CLIENTS} == {"PLAINTEXT"}
     assert not [name for name in properties if "sasl" in name or "ssl" in name]
