@@ -1,5 +1,6 @@
-# One image for Airflow's processes, the streams, the batch jobs and the MCP sidecar; the command decides.
-FROM python:3.11-slim-bookworm
+# Two images of one base: `headwater` for Airflow's processes, the streams, the batch jobs, the MCP sidecar and the API
+# (the command decides), and `connect`, a Kafka Connect worker for change data capture.
+FROM python:3.11-slim-bookworm AS base
 
 # Spark needs a full JRE with the module jdk.incubator.vector.
 RUN apt-get update \
@@ -28,8 +29,18 @@ ENV PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/headwater/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False
 USER headwater
+ENTRYPOINT ["tini", "--"]
+
+FROM base AS connect
+# Kafka Connect, Debezium and the Avro converter, held to the hashes of the lock and unpacked: the container writes
+# nothing but below HEADWATER_HOME and /tmp.
+RUN python -c "from headwater.embedded import connect, downloads, java; from headwater.settings import get_settings as settings; \
+    downloads.ensure(settings(), connect.SERVICE.downloads, java.ensure_java(settings()).executable); connect.unpack(settings())"
+EXPOSE 8083
+CMD ["python", "-m", "headwater.cdc"]
+
+FROM base AS headwater
 # Spark's jars (184 MB), held to the hashes of the lock; without them the first job of each container would fetch them.
 RUN python -c "from headwater.embedded import downloads, java; from headwater.settings import get_settings as settings; \
     downloads.ensure(settings(), ('spark',), java.ensure_java(settings()).executable)"
-ENTRYPOINT ["tini", "--"]
 CMD ["headwater", "--help"]

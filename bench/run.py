@@ -44,10 +44,19 @@ PACKAGES = (
 
 
 class Part(NamedTuple):
-    """A part of the benchmark: what it measures, and `module:function`, imported when it runs."""
+    """A part of the benchmark: what it measures, `module:function`, imported when it runs, and how many rows.
+
+    `sizes`: what was measured with another number of rows is kept beside, and does not replace it.
+    """
 
     measures: str
     function: str
+    rows: int = DEFAULT_ROWS
+    sizes: bool = False
+
+    def key(self, name: str, asked: int | None) -> str:
+        """What its figures are kept under."""
+        return f"{name} --rows {asked}" if self.sizes and asked and asked != self.rows else name
 
 
 PARTS = {
@@ -61,15 +70,16 @@ PARTS = {
     "freshness": Part("event to ClickHouse at three rates; recovery", "bench.freshness:measure_freshness"),
     "peer": Part("plain Python consumer into Iceberg", "bench.peer_python_consumer:measure_peer"),
     "sink": Part("Iceberg's sink for Kafka Connect", "bench.peer_kafka_connect:measure_kafka_connect"),
+    "cdc": Part("Postgres to silver by change data capture", "bench.cdc:measure_cdc", 200_000, sizes=True),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named parts (all by default); 0 where every part ran."""
     options = _parser().parse_args(arguments)
-    context = Context(rows=options.rows)
+    context = Context(rows=options.rows or DEFAULT_ROWS, asked=options.rows)
     console = Console(width=max(150, Console().width))
-    console.print(f"{options.rows:,} rows on {_line(machine())}")
+    console.print(f"{context.rows:,} rows on {_line(machine())}")
     if os.getloadavg()[0] > (os.cpu_count() or 1):
         console.print(
             f"[yellow]others are at work here (load average {os.getloadavg()[0]:.1f}): rows/s are lower bounds[/yellow]"
@@ -94,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", epilog=f"parts:\n{lines}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="parts to run; all by default")
-    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help=f"records of the topic ({DEFAULT_ROWS:,})")
+    parser.add_argument(
+        "--rows", type=int, help=f"records of the topic ({DEFAULT_ROWS:,}); of `cdc` rows of the table (200,000)"
+    )
     return parser
 
 
@@ -181,14 +193,14 @@ def _line(size: dict[str, Any]) -> str:
     return f"{size['cores']} cores ({size['cpu']}), {size['memory_gib']} GiB, Python {size['python']}"
 
 
-def _write(outcomes: dict[str, dict[str, Any]], rows: int) -> Path:
+def _write(outcomes: dict[str, dict[str, Any]], asked: int | None) -> Path:
     """The day's file; a part that ran again replaces its earlier figures."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"
     parts = json.loads(path.read_text())["parts"] if path.is_file() else {}
     for name, outcome in outcomes.items():
-        parts[name] = outcome | {"rows": rows}
-    ordered = {name: parts[name] for name in PARTS if name in parts}
+        parts[PARTS[name].key(name, asked)] = outcome | {"rows": asked or PARTS[name].rows}
+    ordered = {kept: parts[kept] for name in PARTS for kept in parts if kept.split(" ")[0] == name}
     local = get_settings().kafka_bootstrap_servers.startswith("127.0.0.1")
     result = {"machine": machine(), "broker_on_this_machine": local, "parts": ordered}
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -21,9 +21,10 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass
 class Context:
-    """What every part is given: how many rows, and topics of the benchmark's own."""
+    """What every part is given: how many rows (`asked`: by whoever runs it), and topics of the benchmark's own."""
 
     rows: int
+    asked: int | None = None
     prefix: str = field(default_factory=lambda: f"bench.{os.getpid()}")
     _topics: list[str] = field(default_factory=list)
 

@@ -17,6 +17,11 @@ lifetime, and a restart of Airflow does not touch them; one that outlived whoeve
 
 A stream whose contract is new is started too: the application ends after its batch and starts again with one more.
 `headwater stream stop` and `drain` hold: this DAG leaves alone what people have stopped.
+
+Where contracts capture the changes of tables, `connector` looks after Kafka Connect in the same way: it starts a lost
+worker and failed tasks again, after pauses that double, within the same budget. `capture` shows connector, slot,
+heartbeat and snapshots (`headwater cdc status`), and fails where it does not run. After *given up*: mend what its cause
+says, then `headwater cdc apply`.
 """
 
 from datetime import timedelta
@@ -57,3 +62,18 @@ with DAG(
         ]
     )
     supervise >> stream
+
+    if any(dataset["kind"] == "capture" for dataset in DATASETS.values()):
+        connector = HeadwaterOperator(
+            task_id="connector",
+            arguments=["cdc", "supervise", "--json"],
+            doc_md="Starts a lost worker and failed tasks of change data capture again; says what it found and did.",
+        )
+        capture = HeadwaterOperator(
+            task_id="capture",
+            trigger_rule="all_done",
+            execution_timeout=timedelta(minutes=1),
+            arguments=["cdc", "status", "--json"],
+            doc_md="Change data capture: connector, slot, heartbeat, snapshots. Fails where it does not run.",
+        )
+        connector >> capture

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
     # --- Kafka Connect: the worker that captures changes of the source database
     connect_port: int = 0
     connect_url: str = Field(default="", description="REST address of a worker; empty means the embedded one")
+    connect_memory: str = Field(default="512m", description="Heap of a worker")
+    connect_advertised_host: str = Field(default="connect", description="Where others of its group reach a container's")
+    capture_user: str = Field(default="", description="Connectors read the source as this user; empty: postgres_user")
+    capture_password: SecretStr = SecretStr("")
 
     # --- Postgres: source database, Iceberg catalog, Airflow's database, leases
     postgres_host: str = ""

@@ -143,6 +143,7 @@ def test_the_streams_dag_supervises_and_shows_each_stream(dags):
     shown = stream.expand_input.value["arguments"]
     expected = [["stream", "status", name, "--check", "--json"] for name in ("coupon_redemptions", "transactions")]
     assert shown == expected
+    assert {"connector", "capture"}.isdisjoint(dags["streams"].task_ids), "no contract of these captures changes"
 
 
 def test_the_ledger_is_shown_and_fails_for_more_than_lag(dags):
@@ -184,6 +185,10 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
     of_doors, of_rain, of_tills = ([f"bronze.{n}", f"silver.{n}", f"silver.{n}_refused"] for n in names)
     mapped = dags["maintenance"].get_task("maintain").expand_input.value["arguments"]
     assert [arguments[-1] for arguments in mapped] == [*of_doors, "gold.mart_doors", *of_rain, *of_tills]
+    assert {"connector": set(), "capture": {"connector"}}.items() <= tasks["streams"].items()
+    connector, capture = (dags["streams"].get_task(name) for name in ("connector", "capture"))
+    assert (connector.arguments, capture.arguments) == (["cdc", "supervise", "--json"], ["cdc", "status", "--json"])
+    assert capture.trigger_rule == "all_done", "what cannot be mended is shown all the same"
     assert dags["weather"].default_args["owner"] == "weather"
     assert "`facilities_restate`" in dags["facilities"].doc_md
     assert dags["facilities"].get_task("warehouse.load").application_args == ["--domain", "facilities"]

@@ -7,11 +7,14 @@ and go while the changes stream. Each time `headwater cdc verify` and a comparis
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from pyspark.sql import SparkSession
@@ -153,7 +156,13 @@ def test_silver_is_the_source_whatever_comes_and_comes_again(bank: Bank):
         "UPDATE bank.accounts SET account_id = 9002 WHERE account_id = 9001",
         "DELETE FROM bank.accounts WHERE account_id = 201; INSERT INTO bank.accounts VALUES (201, 'Replaced', 1)",
         "INSERT INTO bank.accounts VALUES (9003, 'Gone at once', 1); DELETE FROM bank.accounts WHERE account_id = 9003",
+        "UPDATE bank.accounts SET balance = 0 WHERE account_id IN (301, 302, 303)",
+        "DO $$ BEGIN UPDATE bank.accounts SET balance = -1 WHERE account_id = 300; "
+        "BEGIN UPDATE bank.accounts SET balance = -2 WHERE account_id = 299; RAISE 'half of it'; "
+        "EXCEPTION WHEN raise_exception THEN NULL; END; END $$",
     )
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        bank.execute("UPDATE bank.accounts SET balance = -3 WHERE account_id = 298; SELECT 1 / 0")
     bank.arrive()
     bank.check()
 
@@ -163,6 +172,12 @@ def test_silver_is_the_source_whatever_comes_and_comes_again(bank: Bank):
     bank.check()
     operations = bank.spark.sql(f"SELECT DISTINCT _operation FROM lake.bronze.{NAME} WHERE _error IS NULL").collect()
     assert {row[0] for row in operations} == {"read", "insert", "update", "delete", "tombstone"}
+    rows = bank.spark.sql(f"SELECT DISTINCT _tx_id, _committed_at, balance FROM lake.bronze.{NAME} WHERE balance < 0")
+    of = {balance: {(tx, at) for tx, at, found in rows.collect() if found == balance} for balance in (-1, -2, -3)}
+    assert len(of[-1]) == 1, "a transaction with a part that was rolled back"
+    assert not of[-2] | of[-3], "what was rolled back never happened"
+    three = f"SELECT _tx_id, _committed_at FROM lake.bronze.{NAME} WHERE account_id IN (301, 302, 303) AND balance = 0"
+    assert len({tuple(row) for row in bank.spark.sql(three).collect()}) == 1, "the rows of one transaction say so"
 
 
 def test_a_change_that_was_open_during_a_new_snapshot_wins(bank: Bank):
@@ -186,6 +201,7 @@ def test_columns_come_and_go_while_changes_stream(bank: Bank):
         "ALTER TABLE bank.accounts DROP COLUMN opened_on",
         "ALTER TABLE bank.accounts ALTER COLUMN balance TYPE numeric(14,2)",
         "INSERT INTO bank.accounts (account_id, owner_name, balance, phone) VALUES (9100, 'New', 12.5, '1')",
+        "INSERT INTO bank.accounts (account_id, owner_name, balance) VALUES (9101, 'Wide', 123456789012.25)",
         "ALTER TABLE bank.accounts RENAME COLUMN changed_at TO touched_at",
         "UPDATE bank.accounts SET touched_at = '2021-02-03 04:05:06' WHERE account_id = 2",
     )
@@ -197,7 +213,46 @@ def test_columns_come_and_go_while_changes_stream(bank: Bank):
     assert found.without == ("opened_on",)
     assert bank.silver(there) == bank.source(there)
     assert bank.silver("account_id, changed_at") == bank.source("account_id, touched_at")
-    assert bank.silver("opened_on, account_id")[-1] == (None, 9100)
+    assert bank.silver("opened_on, account_id")[-2:] == [(None, 9100), (None, 9101)]
+    assert bank.silver("balance")[-1] == (Decimal("123456789012.25"),), "more than the contract allowed before"
+
+
+@pytest.mark.thorough
+def test_silver_is_the_source_while_changes_go_on(bank: Bank):
+    """Nothing stands still: the source changes, bronze and silver follow in turns, and the comparison holds."""
+    stopping, failures = threading.Event(), []
+
+    def again_and_again(action: Callable[[int], None]) -> None:
+        number = 0
+        try:
+            while not stopping.is_set():
+                action(number)
+                number += 1
+        except BaseException as error:  # noqa: BLE001  (told at the end)
+            failures.append(error)
+
+    def change(number: int) -> None:
+        key = number % 400 + 1
+        bank.execute(f"UPDATE bank.accounts SET balance = {number} WHERE account_id = {key}")
+        bank.execute(f"DELETE FROM bank.accounts WHERE account_id = {8000 + number - 5}")
+        bank.execute(f"INSERT INTO bank.accounts (account_id, owner_name) VALUES ({8000 + number}, 'n{number}')")
+        stopping.wait(0.05)
+
+    threads = [threading.Thread(target=again_and_again, args=[one]) for one in (change, lambda _: bank.read())]
+    for thread in threads:
+        thread.start()
+    try:
+        found = [verify(bank.settings, NAME, wait=120, range_rows=50) for _ in range(2)]
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert [one.equal for one in found] == [True, True], found
+    assert found[0].lsn != found[1].lsn
+    bank.arrive()
+    found = [verify(bank.settings, NAME, wait=60, range_rows=50)]
+    assert (found[0].equal, found[0].unsettled) == (True, 0), found
 
 
 def test_a_difference_is_found_and_named(bank: Bank):
@@ -228,11 +283,12 @@ def test_a_truncate_empties_silver_too(bank: Bank):
 
 
 def _change_contract(bank: Bank) -> None:
-    """The contract follows the source: a column more, and one that is called otherwise now."""
+    """The contract follows the source: a column more, a wider one, and one that is called otherwise now."""
     path = bank.database.dataset.path
     contract = YAML().load(path.read_text())
     columns = contract["schema"][0]["properties"]
     columns[-1]["physicalName"] = "touched_at"
+    next(column for column in columns if column["name"] == "balance")["physicalType"] = "decimal(14,2)"
     columns.append({"name": "phone", "logicalType": "string", "physicalType": "string", "description": "Telephone"})
     YAML().dump(contract, path)
     bank.database.dataset = load_file(path)

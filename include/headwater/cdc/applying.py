@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import psycopg
 
-from headwater.cdc import source
+from headwater.cdc import restarts, source
 from headwater.cdc.connector import HOW_TO_ASK, Capture, capture_of, captured_tables, connector_config
 from headwater.cdc.snapshots import mark_read, request_missing
 from headwater.cdc.worker import State, Worker
@@ -77,6 +77,7 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
 
     Raises `TerminalError` with the cause where its task fails (again).
     """
+    forgive(settings, capture)
     with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
         _demand_tables(capture)
         source.check(connection, capture)
@@ -93,11 +94,18 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
 
 def remove(settings: Settings, capture: Capture) -> Iterator[Change]:
     """Take connector, slot, publication and the platform's schema away; topics and what was read stay."""
+    forgive(settings, capture)
     with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
         worker.remove(capture.connector)
         yield Change(Place.CONNECTOR, f"remove {capture.connector}")
         source.drop(connection, capture)
         yield Change(Place.SOURCE, f"drop slot and publication {capture.slot}")
+
+
+def forgive(settings: Settings, capture: Capture) -> None:
+    """A person looks after the connector now: the supervisor has its whole budget of restarts again."""
+    with restarts.connected(settings) as connection:
+        restarts.forgive(connection, capture.connector)
 
 
 def _demand_tables(capture: Capture) -> None:

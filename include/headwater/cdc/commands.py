@@ -59,6 +59,22 @@ def status(dataset: Datasets = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def supervise(as_json: Json = False) -> None:
+    """One look at worker and connector, as the DAG `streams` does it: start what is lost, has failed or stands still.
+
+    With pauses that double, and within HEADWATER_STREAM_RESTART_BUDGET; `headwater cdc apply` begins anew.
+    """
+    from headwater.cdc.supervising import supervise as once
+
+    look = once(get_settings())
+    if look is None:
+        say(as_json, {}, "no contract captures changes")
+        return
+    done = f" → {look.did}" if look.did else ""
+    say(as_json, look.facts(), f"{look.connector}: {look.found}{done} {look.note or look.reason}")
+
+
+@app.command()
 def resnapshot(
     dataset: Datasets = None,
     wait: Annotated[bool, typer.Option(help="Wait until every table is read.")] = True,

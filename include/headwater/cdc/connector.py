@@ -78,10 +78,14 @@ FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What is captured of one database. Raises `ContractError` where nothing is, or two datasets read one table."""
+    """What is captured of one database; `reader`: the connector's own user, where that is not the platform's.
+
+    Raises `ContractError` where two datasets read one table.
+    """
 
     database: str
     datasets: tuple[Dataset, ...]
+    reader: str = ""
 
     def __post_init__(self) -> None:
         tables = [dataset.source_name for dataset in self.datasets]
@@ -132,7 +136,7 @@ def capture_of(settings: Settings, contracts: Contracts, names: Iterable[str] = 
         remedy = f"captured are: {known}; {HOW_TO_ASK}"
         raise ContractError(f"changes of dataset '{name}' are not captured", remedy=remedy)
     chosen = tuple(one for name, one in captured.items() if not wanted or name in wanted)
-    return Capture(settings.postgres_source_database, chosen)
+    return Capture(settings.postgres_source_database, chosen, settings.capture_user)
 
 
 def connector_config(settings: Settings, capture: Capture) -> dict[str, str]:
@@ -141,8 +145,8 @@ def connector_config(settings: Settings, capture: Capture) -> dict[str, str]:
         **FIXED,
         "database.hostname": settings.postgres_host,
         "database.port": str(settings.postgres_port),
-        "database.user": settings.postgres_user,
-        "database.password": "${env:HEADWATER_POSTGRES_PASSWORD}",
+        "database.user": capture.reader or settings.postgres_user,
+        "database.password": f"${{env:HEADWATER_{'CAPTURE' if capture.reader else 'POSTGRES'}_PASSWORD}}",
         "database.dbname": capture.database,
         "topic.prefix": capture.prefix,
         "slot.name": capture.slot,

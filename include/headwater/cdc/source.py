@@ -96,8 +96,10 @@ def _server_faults(connection: psycopg.Connection, capture: Capture) -> Iterator
     level = _one(connection, "SHOW wal_level")
     if level != "logical":
         yield f"wal_level is {level}", "set `wal_level = logical` in postgresql.conf and start Postgres anew"
-    if not _may_replicate(connection):
-        user = connection.info.user
+    user = capture.reader or _one(connection, "SELECT current_user")
+    if not _one(connection, "SELECT count(*) FROM pg_roles WHERE rolname = %s", user):
+        yield f"there is no user {user}", f'as a superuser: CREATE ROLE "{user}" LOGIN REPLICATION PASSWORD …'
+    elif not _may_replicate(connection, user):
         yield f"the user {user} may not replicate", f'as a superuser: ALTER ROLE "{user}" REPLICATION'
     used, ours, allowed = _row(
         connection,
@@ -112,14 +114,14 @@ def _server_faults(connection: psycopg.Connection, capture: Capture) -> Iterator
         )
 
 
-def _may_replicate(connection: psycopg.Connection) -> bool:
+def _may_replicate(connection: psycopg.Connection, user: str) -> bool:
     """Whether the user has the right itself, or through the role that hosted Postgres gives it by."""
     query = """
         SELECT bool_or(rolsuper OR rolreplication OR rolname IN ('rds_replication', 'cloudsqlreplica'))
-        FROM pg_roles WHERE rolname = current_user
-           OR rolname IN ('rds_replication', 'cloudsqlreplica') AND pg_has_role(current_user, oid, 'member')
+        FROM pg_roles WHERE rolname = %s
+           OR rolname IN ('rds_replication', 'cloudsqlreplica') AND pg_has_role(%s, oid, 'member')
     """
-    return bool(_one(connection, query))
+    return bool(_one(connection, query, user, user))
 
 
 def _tables(connection: psycopg.Connection, names: Iterable[str]) -> dict[str, _Table]:
@@ -149,7 +151,22 @@ def steps(connection: psycopg.Connection, capture: Capture) -> list[Step]:
         if there[name].identity != "f":
             statement = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL").format(_identifier(name))
             found.append(Step(f"{name}: set REPLICA IDENTITY FULL", statement))
-    return [*found, *_publication(connection, capture)]
+    return [*found, *_publication(connection, capture), *(_rights(connection, capture) if capture.reader else ())]
+
+
+def lost(connection: psycopg.Connection, capture: Capture, tables: Iterable[str]) -> Iterator[str]:
+    """What has gone since `apply` made it, for tables that the connector reads.
+
+    Postgres goes on decoding without a publication, and leaves its tables' changes out in silence.
+    """
+    names = sorted(tables)
+    there = _tables(connection, names)
+    yield from (f"table {name}" for name in names if name not in there)
+    yield from (f"REPLICA IDENTITY FULL of {name}" for name, table in there.items() if table.identity != "f")
+    query = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+    published = {name for (name,) in connection.execute(query, (capture.slot,))}
+    if missing := [name for name in (*names, SIGNALS, HEARTBEAT) if name not in published]:
+        yield f"{', '.join(missing)} in the publication {capture.slot}"
 
 
 def _own_schema() -> Step:
@@ -176,6 +193,25 @@ def _publication(connection: psycopg.Connection, capture: Capture) -> Iterator[S
         yield Step(f"publication {capture.slot}: {'; '.join(changes)}", statement)
 
 
+def _rights(connection: psycopg.Connection, capture: Capture) -> Iterator[Step]:
+    """What the connector's own user needs: to read what is captured, and to write what the platform has made for it."""
+    writes = ("SELECT", "INSERT", "UPDATE", "DELETE")
+    query = """
+        SELECT CASE WHEN to_regclass(%(table)s) IS NULL THEN false
+            ELSE has_schema_privilege(%(user)s, %(schema)s, 'USAGE')
+                AND (SELECT bool_and(has_table_privilege(%(user)s, %(table)s, one)) FROM unnest(%(rights)s) AS one) END
+    """
+    needed = {**dict.fromkeys(capture.tables, ("SELECT",)), SIGNALS: writes, HEARTBEAT: writes}
+    for name, rights in needed.items():
+        schema, table = name.split(".", 1)[0], _identifier(name)
+        values = {"user": capture.reader, "schema": schema, "table": table.as_string(), "rights": list(rights)}
+        if connection.execute(query, values).fetchone() == (True,):
+            continue
+        parts = {"schema": sql.Identifier(schema), "table": table, "user": sql.Identifier(capture.reader)}
+        grant = f"GRANT USAGE ON SCHEMA {{schema}} TO {{user}}; GRANT {', '.join(rights)} ON {{table}} TO {{user}}"
+        yield Step(f"let {capture.reader} {', '.join(rights)} on {name}", sql.SQL(grant).format(**parts))
+
+
 def perform(connection: psycopg.Connection, made: Iterable[Step]) -> None:
     """Make the steps, all or none."""
     with connection.transaction():
@@ -184,7 +220,7 @@ def perform(connection: psycopg.Connection, made: Iterable[Step]) -> None:
 
 
 def drop(connection: psycopg.Connection, capture: Capture) -> None:
-    """Remove slot, publication and the platform's schema: the source is as it was, but for the replica identities."""
+    """Remove slot, publication and the platform's schema: the source is as it was, but for identities and rights."""
     drop_slot(connection, capture)
     connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(capture.slot)))
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))

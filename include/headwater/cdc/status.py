@@ -10,9 +10,11 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from headwater.cdc.connector import HEARTBEAT_SECONDS, Capture
+from headwater.cdc import restarts
+from headwater.cdc.connector import HEARTBEAT_SECONDS, Capture, captured_tables
 from headwater.cdc.notifications import TABLE_READ, Notification, Notifications
-from headwater.cdc.source import connected
+from headwater.cdc.restarts import Restarts
+from headwater.cdc.source import connected, lost
 from headwater.cdc.worker import State, Worker
 from headwater.kafka import client_config
 from headwater.settings import Settings
@@ -48,19 +50,25 @@ class DatasetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of it; `heartbeat_seconds` is the age of the last one that came through the log, None where none did."""
+    """All of it; `heartbeat_seconds` is the age of the last one that came through the log, None where none did.
+
+    `lacks` is what somebody took away from the source since `cdc apply` made it: changes may pass unseen without it.
+    `restarts` are the supervisor's, None where it never had to.
+    """
 
     connector: str
     state: State | None
     slot: Slot | None
     heartbeat_seconds: float | None
     datasets: tuple[DatasetStatus, ...]
+    lacks: tuple[str, ...] = ()
+    restarts: Restarts | None = None
 
     @property
     def good(self) -> bool:
-        """Whether it runs and the slot is in use and not lost."""
+        """Whether it runs, the slot is in use and not lost, and the source has what was made in it."""
         runs = self.state is not None and self.state.running
-        return runs and self.slot is not None and self.slot.wal_status != "lost"
+        return runs and self.slot is not None and self.slot.wal_status != "lost" and not self.lacks
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -74,6 +82,8 @@ class Report:
             found.append(("task", ", ".join(state.tasks) or "none"))
         if state and state.failed:
             found.append(("cause", state.cause))
+        if self.restarts is not None and self.restarts.said:
+            found.append(("restarts", "; ".join(filter(None, (self.restarts.said, self.restarts.postponed)))))
         if self.slot:
             use = "in use" if self.slot.active else "not in use"
             sizes = f"{self.slot.lag_bytes:,} bytes behind, {self.slot.retained_bytes:,} bytes of log kept"
@@ -81,6 +91,9 @@ class Report:
         if self.heartbeat_seconds is not None:
             late = ", late" if self.heartbeat_seconds > LATE_SECONDS else ""
             found.append(("heartbeat", f"{self.heartbeat_seconds:.0f} s ago{late}"))
+        if self.lacks:
+            remedy = "`headwater cdc apply`, then `resnapshot`: changes may have passed unseen"
+            found.append(("source", f"lacks: {'; '.join(self.lacks)} → {remedy}"))
         return found
 
 
@@ -88,8 +101,10 @@ def look(settings: Settings, capture: Capture) -> Report:
     """Ask worker, source and broker. Raises what they raise where they are away."""
     with Worker(settings) as worker:
         state = worker.state(capture.connector)
+        tables = captured_tables(worker.config(capture.connector) or {})
     with connected(settings, capture.database) as connection:
-        slot, heartbeat = _slot(connection, capture), _heartbeat(connection, capture)
+        slot, heartbeat = slot_of(connection, capture), heartbeat_of(connection, capture)
+        lacks = tuple(lost(connection, capture, tables)) if slot is not None else ()
     snapshots = _snapshots(settings, capture)
     admin = AdminClient(dict(client_config(settings, log_level=0)))
     datasets = []
@@ -97,10 +112,14 @@ def look(settings: Settings, capture: Capture) -> Report:
         changes, last = _topic(admin, one.topic)
         said = snapshots.get(one.source_name, "")
         datasets.append(DatasetStatus(one.name, one.source_name, one.topic, changes, last, said))
-    return Report(capture.connector, state, slot, heartbeat, tuple(datasets))
+    with restarts.connected(settings) as connection:
+        restarted = restarts.read(connection, capture.connector)
+    counted = restarted if restarted.restarts or restarted.given_up else None
+    return Report(capture.connector, state, slot, heartbeat, tuple(datasets), lacks, counted)
 
 
-def _slot(connection: psycopg.Connection, capture: Capture) -> Slot | None:
+def slot_of(connection: psycopg.Connection, capture: Capture) -> Slot | None:
+    """The connector's replication slot, None where there is none."""
     query = """
         SELECT slot_name, active, pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
                pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint, wal_status
@@ -110,7 +129,8 @@ def _slot(connection: psycopg.Connection, capture: Capture) -> Slot | None:
     return Slot(row[0], row[1], int(row[2] or 0), int(row[3] or 0), str(row[4])) if row else None
 
 
-def _heartbeat(connection: psycopg.Connection, capture: Capture) -> float | None:
+def heartbeat_of(connection: psycopg.Connection, capture: Capture) -> float | None:
+    """How many seconds ago the connector made its last heartbeat, None where it never did."""
     if connection.execute("SELECT to_regclass('headwater_cdc.heartbeat') IS NOT NULL").fetchone() != (True,):
         return None
     query = "SELECT extract(epoch FROM now() - at)::float FROM headwater_cdc.heartbeat WHERE slot = %s"

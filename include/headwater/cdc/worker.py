@@ -100,8 +100,13 @@ class Worker:
         state = self.state(name)
         if state is None or not state.failed:
             return False
-        self._call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=true")
+        self.restart(name, only_failed=True)
         return True
+
+    def restart(self, name: str, *, only_failed: bool) -> None:
+        """Start the connector and its tasks again, all or what has failed; it is not awaited."""
+        only = str(only_failed).lower()
+        self._call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed={only}")
 
     def offsets(self, name: str) -> list[dict[str, Any]]:
         """The positions that a connector has stored, as the connector writes them; empty where there are none."""

@@ -11,39 +11,16 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from headwater.cdc.worker_properties import as_file, worker_environment, worker_properties
 from headwater.embedded.downloads import locked
 from headwater.embedded.errors import StartFailed
 from headwater.embedded.health import http_body
 from headwater.embedded.java import executable
 from headwater.embedded.service import ProcessSpec, Service
-from headwater.errors import ConfigurationError, ContractError
+from headwater.errors import ContractError
 from headwater.settings import LOOPBACK, Settings
 
-JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
-GROUP = "headwater-connect"
-SECRETS = ("HEADWATER_POSTGRES_PASSWORD", "HEADWATER_REGISTRY_PASSWORD")
-"""What a connector's configuration may take from the worker's environment (`${env:…}`): REST shows the name only."""
-PROPERTIES = {
-    "group.id": GROUP,
-    "config.storage.topic": f"{GROUP}-configs",
-    "offset.storage.topic": f"{GROUP}-offsets",
-    "offset.storage.partitions": "1",
-    "status.storage.topic": f"{GROUP}-status",
-    "status.storage.partitions": "1",
-    "key.converter": "org.apache.kafka.connect.json.JsonConverter",
-    "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-    # What was sent after the last flush is sent once more after a kill.
-    "offset.flush.interval.ms": "1000",
-    # There is one worker: after a kill nobody else may come back, and by default its successor waits five minutes.
-    "scheduled.rebalance.max.delay.ms": "0",
-    "session.timeout.ms": "6000",
-    "heartbeat.interval.ms": "2000",
-    # The plugins are known; scanning every class of theirs takes seconds of each start.
-    "plugin.discovery": "service_load",
-    "config.providers": "env",
-    "config.providers.env.class": "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
-    "config.providers.env.param.allowlist.pattern": "|".join(SECRETS),
-}
+JVM = ("-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="warn">
   <Appenders><Console name="out"><PatternLayout pattern="%d{ISO8601}{UTC}Z %-5p %c{1} %m%n"/></Console></Appenders>
@@ -67,33 +44,18 @@ def _debezium(settings: Settings) -> Path:
     return settings.downloads_dir / "connect-debezium" / "app"
 
 
-def prepare(settings: Settings) -> None:
-    """Unpack the connector once, and write what the worker reads. Raises ConfigurationError for a broker with SASL."""
-    if settings.kafka_security_protocol != "PLAINTEXT":
-        raise ConfigurationError(
-            f"the embedded worker does not speak {settings.kafka_security_protocol}",
-            where="HEADWATER_KAFKA_SECURITY_PROTOCOL",
-            remedy="run a worker beside your own broker, and set HEADWATER_CONNECT_URL to its REST address",
-        )
+def prepare(settings: Settings, bind: str = LOOPBACK) -> None:
+    """Unpack the connector once, and write what the worker reads; `bind` is the address that it listens on."""
     folder = _folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    _unpack(settings)
+    unpack(settings)
     _lay_out_plugins(settings)
     (folder / "log4j2.xml").write_text(LOG4J)
-    properties = PROPERTIES | {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "listeners": f"http://{LOOPBACK}:{settings.connect_port}",
-        "rest.advertised.host.name": LOOPBACK,
-        "plugin.path": str(folder / "plugins"),
-    }
-    properties |= {
-        f"{kind}.storage.replication.factor": str(settings.kafka_replication_factor)
-        for kind in ("config", "offset", "status")
-    }
-    (folder / "worker.properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    properties = worker_properties(settings, str(folder / "plugins"), bind)
+    (folder / "worker.properties").write_text(as_file(properties))
 
 
-def _unpack(settings: Settings) -> None:
+def unpack(settings: Settings) -> None:
     """Unpack Debezium whole or not at all."""
     if _debezium(settings).exists():
         return
@@ -124,17 +86,16 @@ def processes(settings: Settings) -> list[ProcessSpec]:
     """The one process of the worker."""
     folder = _folder(settings)
     jars = ":".join(str(settings.downloads_dir / group / "*") for group in ("connect", "kafka"))
-    command = (executable(settings), *JVM, f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", jars)
+    heap = f"-Xmx{settings.connect_memory}"
+    command = (executable(settings), *JVM, heap, f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", jars)
     main = ("org.apache.kafka.connect.cli.ConnectDistributed", str(folder / "worker.properties"))
-    password = settings.postgres_password.get_secret_value()
-    registry = settings.registry_password.get_secret_value()
     return [
         ProcessSpec(
             name="connect",
             command=(*command, *main),
             healthy=lambda: healthy(settings),
             ports=(settings.connect_port,),
-            environment=dict(zip(SECRETS, (password, registry), strict=True)),
+            environment=worker_environment(settings),
             directory=folder,
         )
     ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from headwater.errors import RetryableError
-from headwater.kafka import client_config
+from headwater.kafka import client_config, java_security
 from headwater.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
@@ -89,31 +88,8 @@ def answered(topic: str) -> Iterator[None]:
 
 def spark_kafka_options(settings: Settings) -> dict[str, str]:
     """Options of Spark's Kafka source for the same broker: address, TLS and SASL in Java's names."""
-    client = client_config(settings)
-    options = {
-        "kafka.bootstrap.servers": str(client["bootstrap.servers"]),
-        "kafka.security.protocol": str(client["security.protocol"]),
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
+        **{f"kafka.{name}": value for name, value in java_security(settings).items()},
         "kafka.isolation.level": "read_committed",
     }
-    if "sasl.mechanism" in client:
-        scram = str(client["sasl.mechanism"]).startswith("SCRAM")
-        module = "scram.ScramLoginModule" if scram else "plain.PlainLoginModule"
-        user, password = (_quoted(str(client[key])) for key in ("sasl.username", "sasl.password"))
-        options["kafka.sasl.mechanism"] = str(client["sasl.mechanism"])
-        options["kafka.sasl.jaas.config"] = (
-            f"org.apache.kafka.common.security.{module} required username={user} password={password};"
-        )
-    if settings.kafka_ssl_ca_location:
-        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": settings.kafka_ssl_ca_location}
-    if settings.kafka_ssl_certificate_location:
-        options |= {
-            "kafka.ssl.keystore.type": "PEM",
-            "kafka.ssl.keystore.certificate.chain": Path(settings.kafka_ssl_certificate_location).read_text(),
-            "kafka.ssl.keystore.key": Path(settings.kafka_ssl_key_location).read_text(),
-        }
-    return options
-
-
-def _quoted(text: str) -> str:
-    """A value of a JAAS configuration."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -18,7 +18,6 @@ from headwater.cdc.commands import app
 from headwater.cdc.connector import Capture
 from headwater.cdc.worker import Worker
 from headwater.embedded import processes
-from headwater.embedded import stack as embedded
 from headwater.errors import TerminalError
 from headwater.kafka import client_config
 
@@ -165,7 +164,8 @@ def test_a_worker_that_was_killed_goes_on_and_loses_nothing(bank: CapturedDataba
     os.kill(running.pid, signal.SIGKILL)
     bank.execute("INSERT INTO bank.accounts (account_id, owner_name) SELECT n, '' FROM generate_series(601, 700) n")
     assert CliRunner().invoke(app, ["status"]).exception.retryable
-    embedded.up(["connect"], print)
+    look = cdc("supervise")
+    assert (look["found"], look["did"], look["note"]) == ("no worker", "restarted", "it runs")
     keys = set(range(101, 701))
     found = reader.until(lambda messages: keys <= {one.key["account_id"] for one in messages})
     assert {one.op for one in found} == {"c"}
@@ -192,6 +192,9 @@ def test_a_lost_slot_is_an_error_until_everything_is_read_anew(bank: CapturedDat
         bank.execute("INSERT INTO bank.accounts (account_id, owner_name) VALUES (800, 'lost')")
         worker.resume(name)
         worker.await_state(name, "fail", lambda state: state.failed)
+    assert cdc("supervise")["did"] == "given up", "a restart cannot bring back what the log has lost"
+    told = cdc("status", code=1)["restarts"]
+    assert (told["restarts"], "headwater cdc remove" in told["given_up"]) == (0, True)
     with pytest.raises(TerminalError, match="headwater cdc remove"):
         bank.apply()
     list(applying.remove(bank.settings, bank.capture))

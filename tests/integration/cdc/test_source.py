@@ -12,7 +12,7 @@ from psycopg import sql
 from tests.cdc import ACCOUNTS, DDL
 
 from headwater.cdc import source
-from headwater.cdc.connector import Capture
+from headwater.cdc.connector import Capture, heartbeat_query
 from headwater.contracts.loader import load_file
 from headwater.errors import TerminalError
 from headwater.settings import Settings
@@ -105,3 +105,28 @@ def prepare_as(stack: Settings, capture: Capture, role: str) -> None:
         steps = source.steps(connection, capture)
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
         source.perform(connection, steps)
+
+
+def test_a_connector_of_its_own_user_may_do_what_it_must_and_no_more(stack: Settings, capture: Capture):
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    capture = dataclasses.replace(capture, reader=role)
+    with source.connected(stack, capture.database) as connection:
+        with pytest.raises(TerminalError, match=f"no user {role} → as a superuser: CREATE ROLE"):
+            source.check(connection, capture)
+        connection.execute(sql.SQL("CREATE ROLE {} REPLICATION").format(sql.Identifier(role)))
+        try:
+            source.check(connection, capture)
+            source.perform(connection, source.steps(connection, capture))
+            assert source.steps(connection, capture) == []
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            connection.execute("SELECT * FROM bank.accounts")
+            connection.execute(heartbeat_query(capture).encode())
+            connection.execute("INSERT INTO headwater_cdc.debezium_signal VALUES ('1', 'x', '')")
+            connection.execute("SELECT pg_create_logical_replication_slot('mine', 'pgoutput', temporary => true)")
+            for refused in ("DELETE FROM bank.accounts", "SELECT * FROM headwater_cdc.captured_table"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(refused)
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

@@ -51,6 +51,11 @@ def test_no_password_is_in_it(settings, accounts):
     assert json.loads(text)["database.password"] == "${env:HEADWATER_POSTGRES_PASSWORD}"
 
 
+def test_a_user_of_its_own_comes_with_a_password_of_its_own(settings, accounts):
+    config = connector_config(settings, Capture("source", (accounts,), "reader"))
+    assert (config["database.user"], config["database.password"]) == ("reader", "${env:HEADWATER_CAPTURE_PASSWORD}")
+
+
 def test_the_captured_tables_can_be_read_back(settings, accounts, branches):
     capture = Capture("source", (accounts, branches))
     assert captured_tables(connector_config(settings, capture)) == ("bank.accounts", "bank.branches")

@@ -8,7 +8,6 @@ from headwater.embedded import connect, processes, stack
 from headwater.embedded.service import ProcessSpec
 from headwater.embedded.services import SERVICES, unneeded
 from headwater.embedded.status import status
-from headwater.errors import ConfigurationError
 from headwater.settings import Settings, get_settings
 
 ACCOUNTS = Path(__file__).parents[2] / "datasets" / "accounts" / "accounts.yaml"
@@ -68,7 +67,6 @@ def test_its_password_comes_by_the_environment(settings, monkeypatch):
     assert "hidden" not in " ".join(spec.command)
 
 
-def test_a_broker_that_it_cannot_speak_to_is_told(settings, monkeypatch):
-    monkeypatch.setenv("HEADWATER_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
-    with pytest.raises(ConfigurationError, match="HEADWATER_CONNECT_URL"):
-        connect.prepare(Settings())
+def test_its_heap_is_a_setting(settings, monkeypatch):
+    monkeypatch.setenv("HEADWATER_CONNECT_MEMORY", "3g")
+    assert "-Xmx3g" in connect.processes(Settings())[0].command
