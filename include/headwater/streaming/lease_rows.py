@@ -45,6 +45,19 @@ CREATE TABLE IF NOT EXISTS stream_leases (
     restart_due timestamptz,
     given_up text NOT NULL DEFAULT ''
 );
+CREATE TABLE IF NOT EXISTS stream_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dataset text NOT NULL,
+    at timestamptz NOT NULL,
+    found text NOT NULL,
+    reason text NOT NULL,
+    did text NOT NULL,
+    note text NOT NULL,
+    by text NOT NULL,
+    seconds double precision NOT NULL
+);
+CREATE INDEX IF NOT EXISTS stream_events_newest ON stream_events (dataset, at);
+COMMENT ON TABLE stream_events IS 'What supervisors did about the streams, and why';
 COMMENT ON COLUMN stream_leases.token IS 'Grows with each holder; a commit under an older one is refused';
 COMMENT ON COLUMN stream_leases.held IS 'False where the holder has given it back';
 COMMENT ON COLUMN stream_leases.report IS 'What the holder tells: offsets, lag, last progress, the live table';
@@ -159,7 +172,7 @@ def unreachable(settings: Settings, error: Exception) -> LeaseUnreachable:
 
 def _ensure_table(connection: psycopg.Connection) -> None:
     """Make the table once; two that make it at the same time would fail on Postgres's own catalog."""
-    if connection.execute("SELECT to_regclass('stream_leases')").fetchone() != (None,):
+    if connection.execute("SELECT to_regclass('stream_events')").fetchone() != (None,):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('stream_leases'))")
@@ -209,13 +222,17 @@ def forgive(connection: psycopg.Connection, datasets: Sequence[str]) -> None:
     )
 
 
-def count_restart(connection: psycopg.Connection, dataset: str, pause: timedelta) -> None:
-    """Take one from the budget; the next restart is not due before `pause` from now."""
-    connection.execute(
+def count_restart(connection: psycopg.Connection, row: LeaseRow, pause: timedelta) -> bool:
+    """Take one from the budget; the next restart is not due before `pause` from now.
+
+    False where another has counted one since the row was read: the restart is that one's.
+    """
+    counted = connection.execute(
         "UPDATE stream_leases SET restarts = restarts + 1, restarted_at = now(), restart_due = now() + %s "
-        "WHERE dataset = %s",
-        (pause, dataset),
+        "WHERE dataset = %s AND restarts = %s RETURNING 1",
+        (pause, row.dataset, row.restarts),
     )
+    return counted.fetchone() is not None
 
 
 def give_up(connection: psycopg.Connection, dataset: str, reason: str) -> None:
