@@ -42,8 +42,8 @@ def keep(settings: Settings) -> dict[str, Any]:
         did = ""
         if running is None or newest_source() > running.process.create_time():
             did = "started" if running is None else "started anew"
-            processes.stop(settings, _spec(settings))
-            running = processes.start(settings, _spec(settings))
+            processes.stop(settings, watcher(settings))
+            running = processes.start(settings, watcher(settings))
     return {"pid": running.pid, "seconds": round(time.time() - running.process.create_time(), 1), "did": did}
 
 
@@ -96,7 +96,8 @@ def needs_somebody(row: LeaseRow, settings: Settings) -> bool:
     return judge(row, settings).start and not postponed(row)
 
 
-def _spec(settings: Settings) -> ProcessSpec:
+def watcher(settings: Settings) -> ProcessSpec:
+    """Its process."""
     return ProcessSpec(
         name=WATCHER,
         command=processes.python_command("headwater.cli", "stream", "watch", "--while-asked"),
