@@ -131,15 +131,18 @@ def _say_statuses(found: Sequence[StreamStatus], as_json: bool) -> None:
 
 
 def _status_table(found: Sequence[StreamStatus]) -> Table:
-    rows = table("stream", "state", "lag", "rows", "last progress", "live", "holder", "restarts", "reason")
+    columns = ("stream", "state", "lag", "fresh", "rows", "last progress", "live", "holder", "restarts", "reason")
+    rows = table(*columns)
     for one in found:
         beat = one.heartbeat
         live = beat.get("live", {})
         lag = sum(beat.get("lag", {}).values())
+        fresh = one.row.seconds_since(one.row.told("complete_at"))
         rows.add_row(
             one.dataset,
             one.state,
             f"{lag:,}",
+            "" if fresh is None else f"{fresh:,.0f} s",
             f"{beat.get('rows', 0):,}",
             beat.get("last_progress_at", ""),
             str(live.get("state", "")),

@@ -132,6 +132,15 @@ class LeaseRow:
         """How long ago something was, by Postgres's clock; what never was is infinitely long ago."""
         return timedelta.max if moment is None else self.now - moment
 
+    def seconds_since(self, moment: datetime | None) -> float | None:
+        """The same in seconds; None for what never was."""
+        return None if moment is None else round(self.age(moment).total_seconds(), 1)
+
+    def told(self, name: str) -> datetime | None:
+        """A time that the holder told; None where it has not."""
+        told = self.report.get(name)
+        return datetime.fromisoformat(told) if told else None
+
 
 def process_lives(pid: int, started: float) -> bool:
     """Whether this very process still runs; a pid that was given out again does not count, nor a zombie."""

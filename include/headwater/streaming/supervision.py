@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from headwater.embedded import processes
@@ -62,13 +62,14 @@ class StreamStatus:
     def facts(self) -> dict[str, Any]:
         """All that is known, for `--json`: what it told, its lease, how fresh it is, what is wanted, and the verdict.
 
-        Ages are in seconds, by Postgres's clock and the holder's; None for what never was.
+        Ages are in seconds, by Postgres's clock and the holder's; None for what never was. `freshness`: bronze has all
+        that the broker had so many seconds ago.
         """
         row, verdict = self.row, judge(self.row, get_settings())
-        progress = row.report.get("last_progress_at")
-        ages = {
-            "heartbeat_age": round(row.age(row.beat_at).total_seconds(), 1) if row.beat_at else None,
-            "progress_age": round(row.age(datetime.fromisoformat(progress)).total_seconds(), 1) if progress else None,
+        ages: dict[str, Any] = {
+            "heartbeat_age": row.seconds_since(row.beat_at),
+            "progress_age": row.seconds_since(row.told("last_progress_at")),
+            "freshness": row.seconds_since(row.told("complete_at")),
             "lag_total": sum(row.report.get("lag", {}).values()),
         }
         lease = {"token": row.token, "holder": row.holder, "held": row.held, "expires_at": row.expires_at}
