@@ -4,6 +4,8 @@ The watcher does it within seconds; where that is killed too, the DAG's next loo
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +80,26 @@ def test_killed_with_its_watcher_it_is_restarted_by_the_dags_next_look_and_then_
     await_that(lambda: sum(supervision.statuses()[0].heartbeat["lag"].values()) == 0, "no lag is shown")
     assert looked(run(SUPERVISE)) == ("running", "", "")
     assert case.places() == [(0, offset) for offset in range(20)]
+    assert case.ledger(exact=True).unaccounted == 0
+
+
+@pytest.mark.thorough
+def test_one_that_was_stopped_beyond_its_lease_is_ended_and_started_again_by_the_watcher(case: StreamCase):
+    with environment(HEADWATER_STREAM_LEASE_SECONDS="4"):
+        case.sales(*range(10))
+        assert looked(run(SUPERVISE)) == ("never started", "started", "started")
+        await_rows(case, 10)
+        stopped = processes.find(case.settings, supervision.PROCESS)
+        assert stopped is not None
+        os.killpg(stopped.pid, signal.SIGSTOP)
+        case.sales(*range(10, 15))
+
+        await_that(lambda: len(events()) == 2, "the watcher has started it again", 120)
+
+    assert (events()[1]["found"], events()[1]["did"], events()[1]["by"]) == ("mute", "restarted", "watch")
+    assert not processes.alive(stopped.process)
+    await_rows(case, 15)
+    assert case.places() == [(0, offset) for offset in range(15)]
     assert case.ledger(exact=True).unaccounted == 0
 
 
