@@ -71,6 +71,7 @@ _ROWS = """
            wanted, restarts, restarted_at, restart_due, given_up, now() AS now
     FROM stream_leases WHERE dataset = ANY(%s)
 """
+CONNECT_SECONDS = 5
 
 
 class Wanted(StrEnum):
@@ -158,7 +159,7 @@ def connect(settings: Settings, name: str) -> psycopg.Connection:
             settings.postgres_dsn(settings.postgres_platform_database),
             autocommit=True,
             application_name=name[:63],
-            connect_timeout=5,
+            connect_timeout=CONNECT_SECONDS,
             options="-c statement_timeout=10s -c lock_timeout=5s",
             keepalives_idle=5,
             keepalives_interval=2,

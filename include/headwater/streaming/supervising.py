@@ -22,7 +22,9 @@ from headwater.streaming.declared import streams
 from headwater.streaming.events import Event, record
 from headwater.streaming.health import forgiven, judge, pause_after, postponed
 from headwater.streaming.launching import launcher
+from headwater.streaming.lease import RENEWALS
 from headwater.streaming.lease_rows import (
+    CONNECT_SECONDS,
     LeaseRow,
     Wanted,
     connected,
@@ -70,7 +72,7 @@ def supervise(*, by: str = "look", wait_seconds: float = WAIT_SECONDS) -> list[L
     names = [dataset.name for dataset in streams()]
     with one_at_a_time(settings):
         with connected(settings) as connection:
-            began, rows = time.monotonic(), rows_of(connection, names)
+            began, rows = time.monotonic(), _settled(connection, names, settings)
             looks = {name: _decide(connection, row, settings) for name, row in rows.items()}
         begun = [name for name, look in looks.items() if look.did in ("started", "restarted")]
         if any(
@@ -85,6 +87,21 @@ def supervise(*, by: str = "look", wait_seconds: float = WAIT_SECONDS) -> list[L
         seconds = round(time.monotonic() - began, 1)
         record(settings, [Event(**look.facts(), by=by, seconds=seconds) for look in done if look.did not in IDLE])
     return done
+
+
+def _settled(connection: psycopg.Connection, names: Sequence[str], settings: Settings) -> dict[str, LeaseRow]:
+    """The rows, once it is clear that a holder which looks silent is so.
+
+    Where Postgres was away for longer than a lease, all have expired when it is back, and those that live renew theirs
+    a moment later: they must not be ended for that.
+    """
+    deadline = time.monotonic() + 2 * settings.stream_lease_seconds / RENEWALS + CONNECT_SECONDS
+    while True:
+        rows = rows_of(connection, names)
+        silent = any(judge(row, settings).condition in ("mute", "dead") and not row.gone for row in rows.values())
+        if not silent or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.2)
 
 
 def _decide(connection: psycopg.Connection, row: LeaseRow, settings: Settings) -> Look:

@@ -17,6 +17,8 @@ from headwater.errors import TerminalError
 from headwater.lake.silver import build
 from headwater.settings import Settings
 from headwater.streaming import supervision
+from headwater.streaming.lease import Lease
+from headwater.streaming.lease_rows import connected
 from headwater.streaming.loss import accept_for
 from headwater.streaming.supervising import Sick, assert_well, supervise, try_again
 from headwater.warehouse.client import writer
@@ -163,6 +165,21 @@ def test_drained_streams_are_in_the_live_table_and_stay_stopped(case: StreamCase
     assert supervision.stop() is True
     assert case.places() == [(0, offset) for offset in range(60)]
     assert case.ledger(exact=True).unaccounted == 0
+
+
+def test_a_holder_that_renews_when_postgres_is_back_is_not_ended(case: StreamCase):
+    """All leases have expired when Postgres was away for longer than one lasts."""
+    lease = Lease(case.settings, case.dataset.name)
+    lease.acquire()
+    with connected(case.settings) as connection:
+        connection.execute(
+            "UPDATE stream_leases SET expires_at = now() - interval '1 minute' WHERE dataset = %s", (case.dataset.name,)
+        )
+
+    (look,) = supervise()
+
+    assert (look.found, look.did) == ("starting", "")
+    lease.beat("stopped", "", {}, held=False)
 
 
 def live_rows(case: StreamCase) -> int:
