@@ -135,14 +135,14 @@ class StandaloneCluster(LocalProcess):
         if not ui or not mine:
             return ""
         try:
-            state = next((app["state"] for app in self._active() if app["id"] == mine), "")
+            cores = next((app["cores"] for app in self._active() if app["id"] == mine), None)
         except OSError as error:
             return f"the Spark master does not answer at {ui}: {error}"
-        if state == "WAITING":
-            return (
-                f"the Spark master at {ui} has no executors for {mine}: no worker, or none with cores and memory left"
-            )
-        return "" if state else f"the Spark master at {ui} does not know {mine} any more"
+        if cores is None:
+            return f"the Spark master at {ui} does not know {mine} any more"
+        # Its state stays RUNNING when the last worker goes; what it was granted does not.
+        lacks = f"the Spark master at {ui} has no executors for {mine}: no worker, or none with cores and memory left"
+        return "" if cores else lacks
 
     def _active(self) -> list[dict[str, Any]]:
         """Applications that the master has not seen end. Raises `OSError` where it does not answer."""
