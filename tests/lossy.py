@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from headwater.settings import LOOPBACK
@@ -24,7 +25,8 @@ class LossyProxy:
         self._server_port = port
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
-        self._armed = threading.Event()
+        self._armed, self._away = threading.Event(), threading.Event()
+        self._clients: list[socket.socket] = []
         self._turn = threading.Lock()
         self._open: list[socket.socket] = []
         self.cuts = 0
@@ -40,14 +42,34 @@ class LossyProxy:
         for connection in self._open:
             _close(connection)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody reaches the server."""
+        return self._away.is_set()
+
     def arm(self) -> None:
         """Lose the answer of the next commit."""
         self._armed.set()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """For the block the clients are cut off, and new ones too; the server does not hear of it."""
+        self._away.set()
+        for client in self._clients:
+            _close(client)
+        try:
+            yield
+        finally:
+            self._away.clear()
 
     def _accept(self) -> None:
         with suppress(OSError):  # the listener was closed
             while True:
                 client, _ = self._listener.accept()
+                if self._away.is_set():
+                    _close(client)
+                    continue
+                self._clients.append(client)
                 server = socket.create_connection((LOOPBACK, self._server_port))
                 self._open += [client, server]
                 link = _Link(self, client, server)
@@ -83,7 +105,8 @@ class _Link:
                     self._lost = self._proxy.take_turn()
                     self._updated = False
                 self._server.sendall(data)
-        _close(self._server)
+        if not self._proxy.is_away:
+            _close(self._server)
 
     def to_client(self) -> None:
         """From the server back, unless the answer is to be lost: then nothing more, and the end."""

@@ -216,6 +216,15 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     psutil.wait_procs(left, 30)
 
 
+def tend_until(runner: StreamRunner, condition: Callable[[], object], seconds: float = 240.0) -> None:
+    """Tend a stream in this process until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, runner.heartbeat
+        runner.tend()
+        time.sleep(0.05)
+
+
 def _children(pid: int) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return psutil.Process(pid).children(recursive=True)

@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     stream_max_offsets_per_trigger: int = Field(default=2_000_000, ge=1, description="Upper bound of a micro-batch")
     stream_lease_seconds: float = Field(default=15.0, ge=1, description="A stream's lease lasts so long unrenewed")
     stream_handover_seconds: float = Field(default=20.0, ge=0, description="A new stream waits so long for the old one")
+    stream_watch_seconds: float = Field(default=1.0, gt=0, description="Time between two looks of `stream watch`")
     stream_stall_seconds: float = Field(default=300.0, gt=0, description="With lag and without progress so long: sick")
     stream_restart_budget: int = Field(default=5, ge=0, description="Restarts by the supervisor before it gives up")
     stream_restart_pause_seconds: float = Field(default=30.0, gt=0, description="After the first restart; then doubled")

@@ -136,13 +136,15 @@ def test_restating_takes_the_dates_of_the_run(dags):
 
 def test_the_streams_dag_supervises_and_shows_each_stream(dags):
     supervise, stream = (dags["streams"].get_task(name) for name in ("supervise", "stream"))
-    assert supervise.arguments == ["stream", "supervise", "--json"]
+    assert supervise.arguments == ["stream", "supervise", "--watch", "--json"]
     assert supervise.execution_timeout < dags["streams"].dagrun_timeout
     assert stream.upstream_task_ids == {"supervise"}
     assert stream.trigger_rule == "all_done", "what cannot be mended is shown all the same"
     shown = stream.expand_input.value["arguments"]
-    expected = [["stream", "status", name, "--check", "--json"] for name in ("coupon_redemptions", "transactions")]
-    assert shown == expected
+    again = "--{{ 'try' if ti.try_number > 1 else 'no-try' }}-again"
+    names = ("coupon_redemptions", "transactions")
+    assert shown == [["stream", "status", name, "--check", again, "--json"] for name in names]
+    assert stream.retries == 0, "a second try is a person's"
     assert {"connector", "capture"}.isdisjoint(dags["streams"].task_ids), "no contract of these captures changes"
 
 

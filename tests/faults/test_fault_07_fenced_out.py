@@ -31,10 +31,11 @@ def test_a_writer_stopped_in_its_commit_beyond_its_lease_writes_nothing_when_it_
     stop_itself = {"STREAM_CRASH_AT": "during-bronze-commit", "STREAM_CRASH_SIGNAL": "SIGSTOP"}
     first = launch(case, tmp_path, STREAM_LEASE_SECONDS=str(LEASE_SECONDS), **stop_itself)
     try:
-        await_that(lambda: is_stopped(first), "all files of the batch are written, its commit is under way", 150)
         impatient = stack.model_copy(update={"stream_handover_seconds": 0.2})
+        await_that(lambda: first.poll() is not None or row_of(case).alive, "it has its lease, and renews it", 150)
         with pytest.raises(AlreadyRunning, match=f"process {first.pid} "):
             Lease(impatient, case.dataset.name).acquire()
+        await_that(lambda: is_stopped(first), "all files of the batch are written, its commit is under way", 150)
         await_that(lambda: not row_of(case).alive, "its lease has expired", 30)
 
         second = Lease(impatient, case.dataset.name)
@@ -78,6 +79,50 @@ def test_the_catalog_refuses_a_former_writer_and_nobody_else(stack: Settings, sp
         spark.table(f"lake.{name}").limit(1).writeTo(f"lake.{name}").append()  # no stream's writer: a replay, say
         assert committed_rows(case) == 3
     first.leave()
+
+
+def test_the_same_process_fences_what_its_former_query_left_under_way(stack: Settings, spark: SparkSession):
+    """A query that failed may have a commit on its way still: it must not land after the next one has looked."""
+    case = stream_case(stack)
+    case.sales(1)
+    case.read_once(spark)
+    name = f"lake.bronze.{case.dataset.name}"
+    lease = Lease(stack, case.dataset.name)
+    lease.acquire()
+    before, former = lease.token, session_as(spark, lease.connection_name)
+
+    lease.acquire()  # as each start of a query does
+
+    assert lease.token > before
+    assert (row_of(case).token, row_of(case).alive) == (lease.token, True)
+    with pytest.raises(Exception, match=f"fenced out: writer {before} of .* was followed by writer {lease.token}"):
+        former.table(name).writeTo(name).append()
+    assert committed_rows(case) == 1
+    session_as(spark, lease.connection_name).table(name).writeTo(name).append()
+    assert committed_rows(case) == 2, "its own goes on"
+    renewed = row_of(case).expires_at
+    await_that(lambda: row_of(case).expires_at != renewed, "it is renewed under the new token", 30)
+    lease.beat("stopped", "", {}, held=False)
+    assert (row_of(case).held, row_of(case).state) == (False, "stopped")
+
+
+def test_a_change_of_token_whose_answer_is_lost_is_no_other_holder(stack: Settings):
+    case = stream_case(stack)
+    lease = Lease(stack, case.dataset.name)
+    lease.acquire()
+    with connected(stack) as connection:  # as if Postgres had carried it out, and died before it said so
+        (drawn,) = connection.execute("SELECT nextval('stream_tokens')").fetchone() or (0,)
+        connection.execute("UPDATE stream_leases SET token = %s WHERE dataset = %s", (drawn, case.dataset.name))
+    with pytest.raises(FencedOut):
+        lease.check()
+    lease._drawn.append(drawn)
+    lease.check()
+
+    lease.acquire()
+
+    assert lease.token > drawn
+    assert row_of(case).token == lease.token
+    lease.beat("stopped", "", {}, held=False)
 
 
 def test_a_late_live_position_is_refused(stack: Settings):

@@ -3,16 +3,16 @@
 The first goes to quarantine; the second pauses the stream, which tries again, and nothing is quarantined.
 """
 
-import time
-from collections.abc import Callable
+import threading
 
 import pytest
 from pyspark.sql import SparkSession
 from tests.conftest import free_port_base
 from tests.forwarding import forwarding
-from tests.streams import StreamCase, committed_rows, sale, stream_case
+from tests.streams import StreamCase, committed_rows, sale, stream_case, tend_until
 
 from headwater.settings import Settings
+from headwater.streaming.lease_rows import Wanted, read_rows, want
 from headwater.streaming.runner import StreamRunner
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
@@ -65,6 +65,26 @@ def test_a_registry_lost_in_the_middle_is_waited_for_and_only_the_unknown_id_is_
     assert (line.read, line.quarantined, line.unaccounted) == (2, 1, 0)
 
 
+def test_a_drain_does_not_wait_for_the_registry(stack: Settings, spark: SparkSession):
+    case = stream_case(stack)
+    case.sales(1)
+    runner = StreamRunner(spark, through(stack, free_port_base()), case.dataset, once=False)
+    tend_until(runner, lambda: runner.heartbeat.state == "waiting")
+    want(stack, [case.dataset.name], Wanted.DRAINED)
+
+    tending = threading.Thread(target=tend_until, args=(runner, lambda: runner.ended), daemon=True)
+    tending.start()
+    tending.join(90)
+
+    assert not tending.is_alive(), "it waits for a batch that waits for the registry"
+    assert (runner.heartbeat.state, runner.heartbeat.reason, runner.error) == ("stopped", "", None)
+    row = read_rows(stack, [case.dataset.name])[case.dataset.name]
+    assert (row.wanted, row.held, row.state) == ("drained", False, "stopped")
+    assert case.bronze() == []
+    case.read_once(spark)
+    assert case.places() == [(0, 0)], "what it had begun is read by the next"
+
+
 def rows_of(case: StreamCase) -> list[dict[str, object]]:
     return case.bronze("_kafka_partition", "_kafka_offset", "event_id", "_error", "_schema_id", "_raw")
 
@@ -73,11 +93,3 @@ def through(settings: Settings, port: int) -> Settings:
     """The settings with the registry at this port."""
     path = settings.registry_url.split("/", 3)[3]
     return settings.model_copy(update={"registry_url": f"http://127.0.0.1:{port}/{path}"})
-
-
-def tend_until(runner: StreamRunner, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline, runner.heartbeat
-        runner.tend()
-        time.sleep(0.05)

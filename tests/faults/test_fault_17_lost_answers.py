@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import psycopg
 import pytest
 from pyiceberg.table import Table
 from pyspark.sql import SparkSession
@@ -19,7 +20,7 @@ from tests.datasets.cases import Lake
 from tests.integration.lake.sales import new_dataset, sale
 from tests.integration.streaming.bronze import new_bronze, row
 from tests.lossy import LossyProxy
-from tests.streams import stream_case
+from tests.streams import stream_case, tend_until
 
 from headwater.contracts.model import Dataset
 from headwater.lake import retention
@@ -30,6 +31,7 @@ from headwater.lake.tags import create_tag
 from headwater.settings import Settings
 from headwater.streaming.gaps import commit_account
 from headwater.streaming.ledger import nearest_account, retained_of
+from headwater.streaming.runner import StreamRunner
 
 pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
@@ -71,6 +73,41 @@ def test_a_batch_of_a_stream_lands_once(stack: Settings, lossy_spark: SparkSessi
     assert case.places() == [(0, offset) for offset in range(30)]
     assert case.ledger(exact=True).unaccounted == 0
     whole(get_catalog().load_table(f"bronze.{case.dataset.name}"))
+
+
+def test_a_batch_that_is_still_committing_when_the_stream_starts_anew_lands_once(
+    stack: Settings, lossy_spark: SparkSession, proxy: LossyProxy
+) -> None:
+    """Postgres does not notice that a client is gone while its statement waits: it would carry it out much later."""
+    case = stream_case(stack)
+    case.sales(*range(10))
+    case.read_once(lossy_spark)
+    runner = StreamRunner(lossy_spark, stack, case.dataset, once=False)
+    try:
+        tend_until(runner, lambda: runner.heartbeat.state == "running")
+        with psycopg.connect(stack.postgres_dsn(stack.postgres_catalog_database)) as lock:
+            sql = "SELECT 1 FROM iceberg_tables WHERE table_namespace = 'bronze' AND table_name = %s FOR UPDATE"
+            assert lock.execute(sql, (case.dataset.name,)).fetchone()
+            case.sales(*range(10, 30))
+            tend_until(runner, lambda: waiting(stack) == 1)
+            with proxy.away():
+                tend_until(runner, lambda: runner.heartbeat.state == "retrying")
+                assert waiting(stack) >= 1, "the commit is still to come"
+            tend_until(runner, lambda: runner.heartbeat.state == "running")
+        tend_until(runner, lambda: sum(runner.heartbeat.offsets.values()) == 30)
+    finally:
+        runner.stop()
+    assert runner.heartbeat.attempts >= 1
+    assert case.places() == [(0, offset) for offset in range(30)]
+    assert case.ledger(exact=True).unaccounted == 0
+
+
+def waiting(stack: Settings) -> int:
+    """How many commits of streams wait for a row of the catalog."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
+    with psycopg.connect(stack.postgres_dsn(stack.postgres_catalog_database)) as connection:
+        (found,) = connection.execute(sql, ("headwater-writer-%",)).fetchone() or (0,)
+        return int(found)
 
 
 def test_a_merge_lands_once_and_keeps_its_files(lake: Lake, lossy_spark: SparkSession, proxy: LossyProxy) -> None:

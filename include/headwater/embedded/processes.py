@@ -28,6 +28,9 @@ from headwater.settings import Settings, child_environment
 
 HOME_MARK = "HEADWATER_PROCESS_OF"
 NAME_MARK = "HEADWATER_PROCESS"
+WATCHER = "stream-watch"
+STARTERS = (WATCHER,)
+"""What starts others again where they are gone: to be ended before those, and alone."""
 LOG_KEPT_BYTES = 16 * 1024 * 1024
 _STARTED: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be reaped, or they stay as zombies."""
@@ -201,7 +204,7 @@ def stop(settings: Settings, spec: ProcessSpec) -> bool:
     running = find(settings, spec.name)
     left = strays(settings, spec)
     if running:
-        left += [running.process, *descendants(running.process)]
+        left += [running.process, *([] if spec.leaves_children else descendants(running.process))]
         with suppress(ProcessLookupError):
             os.kill(running.pid, spec.stop_signal)
         await_end([running.process], spec.grace_seconds)

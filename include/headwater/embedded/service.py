@@ -44,6 +44,8 @@ class ProcessSpec:
     start_seconds: float = 300.0
     owns_directory: bool = False
     """Every process whose working directory is `directory` belongs to it (Postgres hides its environment)."""
+    leaves_children: bool = False
+    """What it has started is to outlive it: it is ended alone."""
 
 
 @dataclass(frozen=True)

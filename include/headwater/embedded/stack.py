@@ -174,8 +174,10 @@ def _stop_guests(settings: Settings, report: Report) -> None:
     ours = {spec.name for service in SERVICES.values() for spec in service.processes(settings)}
     # One that was started by hand and adopted has a pid file and no mark.
     adopted = {path.stem for path in processes.run_dir(settings).glob("*.pid")}
-    for name in (set(processes.belonging(settings)) | adopted) - ours:
-        spec = ProcessSpec(name, (), healthy=lambda: False, grace_seconds=GUEST_GRACE_SECONDS)
+    guests = (set(processes.belonging(settings)) | adopted) - ours
+    for name in sorted(guests, key=lambda name: name not in processes.STARTERS):
+        alone = name in processes.STARTERS
+        spec = ProcessSpec(name, (), lambda: False, grace_seconds=GUEST_GRACE_SECONDS, leaves_children=alone)
         if processes.stop(settings, spec):
             report(name, "stopped")
 

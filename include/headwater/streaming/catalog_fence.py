@@ -14,6 +14,8 @@ What is checked and what is changed is one row's UPDATE in one transaction, so t
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import psycopg
 
 from headwater.errors import RetryableError
@@ -52,7 +54,7 @@ _RAISE = """
     ON CONFLICT (table_namespace, table_name) DO UPDATE SET token = excluded.token
     WHERE stream_fences.token <= excluded.token RETURNING 1
 """
-_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 
 class FenceBlocked(RetryableError):
@@ -64,13 +66,13 @@ def connection_name(token: int) -> str:
     return f"{PREFIX}{token}"
 
 
-def raise_fence(settings: Settings, table: str, token: int, former: int) -> bool:
+def raise_fence(settings: Settings, table: str, token: int, former: Collection[int]) -> bool:
     """Let the catalog take commits to `<namespace>.<name>` from the writer with `token` only.
 
     False where a writer with a higher token was faster.
 
-    The former writer's connections are ended, before it where one holds the fence, as of a process that was stopped
-    between the swap and its end: what it has under way is rolled back. Connecting anew does not help it.
+    The connections of the `former` tokens are ended, before it where one holds the fence, as of a process that was
+    stopped between the swap and its end: what they have under way is rolled back. Connecting anew does not help them.
     """
     if settings.catalog_type == "rest":
         return True
@@ -82,7 +84,7 @@ def raise_fence(settings: Settings, table: str, token: int, former: int) -> bool
             dsn, autocommit=True, connect_timeout=5, application_name="headwater fence", options="-c lock_timeout=2s"
         ) as connection:
             _ensure_fence(connection)
-            values, end = (namespace, name, token), (_END, (connection_name(former),))
+            values, end = (namespace, name, token), (_END, ([connection_name(one) for one in former],))
             try:
                 raised = connection.execute(_RAISE, values).fetchone()
             except psycopg.errors.LockNotAvailable:

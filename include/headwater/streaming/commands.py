@@ -72,26 +72,58 @@ def restart(datasets: Names = None, as_json: Json = False) -> None:
 def status(
     datasets: Names = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1, and say why, if one is not well")] = False,
+    try_again: Annotated[
+        bool, typer.Option("--try-again/--no-try-again", help="First start once more what failed or was given up")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """What each stream does, who holds its lease, how far it is, and why it stopped where it did."""
-    from headwater.streaming import supervision
-    from headwater.streaming.supervising import assert_well
+    from headwater.streaming import supervising, supervision
 
+    if try_again:
+        supervising.try_again(datasets or ())
     found = supervision.statuses(datasets or ())
     _say_statuses(found, as_json)
     if check:
-        assert_well(found)
+        supervising.assert_well(found)
 
 
 @app.command()
-def supervise(as_json: Json = False) -> None:
+def supervise(
+    watch: Annotated[bool, typer.Option("--watch", help="And see that the watcher runs, for ten minutes more")] = False,
+    as_json: Json = False,
+) -> None:
     """One look at all streams, as the DAG `streams` does it: start what is missing, restart what hangs."""
+    from headwater.settings import get_settings
+    from headwater.streaming import watching
     from headwater.streaming.supervising import supervise as look
 
-    looks = look()
+    kept: dict[str, Any] = {}
+    try:
+        looks = look()
+    finally:  # what this look could not do, the watcher may be able to
+        kept = {"watch": watching.keep(get_settings())} if watch else {}
     text = [f"{one.dataset}: {one.found}{f' → {one.did}' if one.did else ''} {one.note or one.reason}" for one in looks]
-    say(as_json, {"streams": [one.facts() for one in looks]}, "\n".join(text) or "no stream is declared")
+    say(as_json, {"streams": [one.facts() for one in looks], **kept}, "\n".join(text) or "no stream is declared")
+
+
+@app.command()
+def watch(
+    while_asked: Annotated[
+        bool, typer.Option("--while-asked", help="End when `supervise --watch` has not asked for ten minutes")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look every second, and start again at once what was killed, until interrupted. The DAG `streams` keeps one."""
+    import logging
+
+    from headwater.settings import get_settings
+    from headwater.streaming import watching
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = get_settings()
+    watching.watch(settings, wanted=lambda: not while_asked or watching.is_asked_for(settings))
+    say(as_json, {"watch": "ended"}, "nobody asks for a watcher any more")
 
 
 def _say_statuses(found: Sequence[StreamStatus], as_json: bool) -> None:
@@ -99,15 +131,18 @@ def _say_statuses(found: Sequence[StreamStatus], as_json: bool) -> None:
 
 
 def _status_table(found: Sequence[StreamStatus]) -> Table:
-    rows = table("stream", "state", "lag", "rows", "last progress", "live", "holder", "restarts", "reason")
+    columns = ("stream", "state", "lag", "fresh", "rows", "last progress", "live", "holder", "restarts", "reason")
+    rows = table(*columns)
     for one in found:
         beat = one.heartbeat
         live = beat.get("live", {})
         lag = sum(beat.get("lag", {}).values())
+        fresh = one.row.seconds_since(one.row.told("complete_at"))
         rows.add_row(
             one.dataset,
             one.state,
             f"{lag:,}",
+            "" if fresh is None else f"{fresh:,.0f} s",
             f"{beat.get('rows', 0):,}",
             beat.get("last_progress_at", ""),
             str(live.get("state", "")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from headwater.settings import Settings
 from headwater.streaming.lease_rows import LeaseRow, Wanted
@@ -68,10 +68,8 @@ def _of_living(row: LeaseRow, bound: timedelta) -> Verdict:
 
 def stalled_for(row: LeaseRow) -> timedelta | None:
     """How long there has been lag without progress, by the holder's own clock; None where there is none."""
-    since, told = row.report.get("stalled_since"), row.report.get("heartbeat_at")
-    if not since or not told:
-        return None
-    return datetime.fromisoformat(told) - datetime.fromisoformat(since)
+    since, told = row.told("stalled_since"), row.told("heartbeat_at")
+    return None if since is None or told is None else told - since
 
 
 def postponed(row: LeaseRow) -> str:

@@ -15,6 +15,8 @@ from headwater.streaming.lease_rows import read_rows
 
 ENDED = ("failed", "stopped", "finished", "fenced")
 """States from which nothing more comes."""
+ENDS_KEPT = 1000
+"""So many looks at the broker are remembered until bronze has caught up with them: half an hour."""
 
 
 def streams_dir(settings: Settings) -> Path:
@@ -33,7 +35,8 @@ class Heartbeat:
 
     `state`: starting, running, waiting (registry), retrying, draining, failed, stopped, finished, fenced. `lag` is what
     the broker has beyond `offsets`, per partition; `lag_reason` says why it may be old. `stalled_since`: there is lag,
-    and no progress since then. Times are ISO 8601 in UTC.
+    and no progress since then. `complete_at`: bronze has all that the broker had at that time. Times are ISO 8601 in
+    UTC.
     """
 
     dataset: str
@@ -46,6 +49,7 @@ class Heartbeat:
     heartbeat_at: str = ""
     last_progress_at: str = ""
     stalled_since: str = ""
+    complete_at: str = ""
     attempts: int = 0
     rows: int = 0
     snapshot_id: int | None = None
@@ -56,6 +60,7 @@ class Heartbeat:
     lag_reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict, repr=False)
+    awaited: list[tuple[str, dict[int, int]]] = field(default_factory=list, repr=False)
 
     def behind(self, ends: dict[int, int]) -> None:
         """Note what the broker has now, and whether the stream gets on with it."""
@@ -66,10 +71,17 @@ class Heartbeat:
         elif self.offsets != self.seen or not self.stalled_since:
             self.stalled_since = now()
         self.seen = dict(self.offsets)
+        if len(self.awaited) < ENDS_KEPT:
+            self.awaited.append((now(), dict(ends)))
+        while self.awaited and self._has(self.awaited[0][1]):
+            self.complete_at, _ = self.awaited.pop(0)
+
+    def _has(self, ends: dict[int, int]) -> bool:
+        return all(self.offsets.get(partition, 0) >= end for partition, end in ends.items())
 
     def facts(self) -> dict[str, Any]:
         """All of it but what is for itself."""
-        return {name: value for name, value in asdict(self).items() if name != "seen"}
+        return {name: value for name, value in asdict(self).items() if name not in ("seen", "awaited")}
 
 
 def read_heartbeat(settings: Settings, dataset: str) -> dict[str, Any] | None:

@@ -8,7 +8,9 @@ whose pid file is lost, because its submitter died before it wrote it, is found 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import socket
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -27,10 +29,15 @@ from headwater.streaming.lease_rows import LeaseRow
 
 PROCESS = "stream"
 JOB = "ingest_stream.py"
-APPLICATION = "headwater-stream"
 ASK_SECONDS = 5.0
 GRACE_SECONDS, SICK_GRACE_SECONDS = 60.0, 3.0
 """What a well application gets to end its batch; one that hangs will not end it, however long one waits."""
+
+
+def application_name(settings: Settings) -> str:
+    """How the application of this home and project, on this host, is called in Spark: a cluster has others as well."""
+    mine = f"{socket.gethostname()}\n{settings.home}\n{settings.project_dir}"
+    return f"headwater-stream-{hashlib.sha256(mine.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +119,9 @@ class StandaloneCluster(LocalProcess):
 
     def kill(self, *, sick: bool = False) -> bool:
         """End the driver; the master ends the executors of one that is gone. A sick one is ended there as well."""
-        ids: list[str] = []
+        ids, name = [], application_name(self._settings)
         with suppress(OSError):  # the master is away: what is here is ended all the same
-            ids = [app["id"] for app in self._active() if app["name"] == APPLICATION] if sick else []
+            ids = [app["id"] for app in self._active() if app["name"] == name] if sick else []
         ended = super().kill(sick=sick)
         for application in ids:
             with suppress(OSError):  # it may have ended by itself; if the master is away, so are its executors soon
@@ -128,14 +135,14 @@ class StandaloneCluster(LocalProcess):
         if not ui or not mine:
             return ""
         try:
-            state = next((app["state"] for app in self._active() if app["id"] == mine), "")
+            cores = next((app["cores"] for app in self._active() if app["id"] == mine), None)
         except OSError as error:
             return f"the Spark master does not answer at {ui}: {error}"
-        if state == "WAITING":
-            return (
-                f"the Spark master at {ui} has no executors for {mine}: no worker, or none with cores and memory left"
-            )
-        return "" if state else f"the Spark master at {ui} does not know {mine} any more"
+        if cores is None:
+            return f"the Spark master at {ui} does not know {mine} any more"
+        # Its state stays RUNNING when the last worker goes; what it was granted does not.
+        lacks = f"the Spark master at {ui} has no executors for {mine}: no worker, or none with cores and memory left"
+        return "" if cores else lacks
 
     def _active(self) -> list[dict[str, Any]]:
         """Applications that the master has not seen end. Raises `OSError` where it does not answer."""

@@ -45,6 +45,19 @@ CREATE TABLE IF NOT EXISTS stream_leases (
     restart_due timestamptz,
     given_up text NOT NULL DEFAULT ''
 );
+CREATE TABLE IF NOT EXISTS stream_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dataset text NOT NULL,
+    at timestamptz NOT NULL,
+    found text NOT NULL,
+    reason text NOT NULL,
+    did text NOT NULL,
+    note text NOT NULL,
+    by text NOT NULL,
+    seconds double precision NOT NULL
+);
+CREATE INDEX IF NOT EXISTS stream_events_newest ON stream_events (dataset, at);
+COMMENT ON TABLE stream_events IS 'What supervisors did about the streams, and why';
 COMMENT ON COLUMN stream_leases.token IS 'Grows with each holder; a commit under an older one is refused';
 COMMENT ON COLUMN stream_leases.held IS 'False where the holder has given it back';
 COMMENT ON COLUMN stream_leases.report IS 'What the holder tells: offsets, lag, last progress, the live table';
@@ -58,6 +71,7 @@ _ROWS = """
            wanted, restarts, restarted_at, restart_due, given_up, now() AS now
     FROM stream_leases WHERE dataset = ANY(%s)
 """
+CONNECT_SECONDS = 5
 
 
 class Wanted(StrEnum):
@@ -119,6 +133,15 @@ class LeaseRow:
         """How long ago something was, by Postgres's clock; what never was is infinitely long ago."""
         return timedelta.max if moment is None else self.now - moment
 
+    def seconds_since(self, moment: datetime | None) -> float | None:
+        """The same in seconds; None for what never was."""
+        return None if moment is None else round(self.age(moment).total_seconds(), 1)
+
+    def told(self, name: str) -> datetime | None:
+        """A time that the holder told; None where it has not."""
+        told = self.report.get(name)
+        return datetime.fromisoformat(told) if told else None
+
 
 def process_lives(pid: int, started: float) -> bool:
     """Whether this very process still runs; a pid that was given out again does not count, nor a zombie."""
@@ -136,7 +159,7 @@ def connect(settings: Settings, name: str) -> psycopg.Connection:
             settings.postgres_dsn(settings.postgres_platform_database),
             autocommit=True,
             application_name=name[:63],
-            connect_timeout=5,
+            connect_timeout=CONNECT_SECONDS,
             options="-c statement_timeout=10s -c lock_timeout=5s",
             keepalives_idle=5,
             keepalives_interval=2,
@@ -159,7 +182,7 @@ def unreachable(settings: Settings, error: Exception) -> LeaseUnreachable:
 
 def _ensure_table(connection: psycopg.Connection) -> None:
     """Make the table once; two that make it at the same time would fail on Postgres's own catalog."""
-    if connection.execute("SELECT to_regclass('stream_leases')").fetchone() != (None,):
+    if connection.execute("SELECT to_regclass('stream_events')").fetchone() != (None,):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('stream_leases'))")
@@ -209,13 +232,17 @@ def forgive(connection: psycopg.Connection, datasets: Sequence[str]) -> None:
     )
 
 
-def count_restart(connection: psycopg.Connection, dataset: str, pause: timedelta) -> None:
-    """Take one from the budget; the next restart is not due before `pause` from now."""
-    connection.execute(
+def count_restart(connection: psycopg.Connection, row: LeaseRow, pause: timedelta) -> bool:
+    """Take one from the budget; the next restart is not due before `pause` from now.
+
+    False where another has counted one since the row was read: the restart is that one's.
+    """
+    counted = connection.execute(
         "UPDATE stream_leases SET restarts = restarts + 1, restarted_at = now(), restart_due = now() + %s "
-        "WHERE dataset = %s",
-        (pause, dataset),
+        "WHERE dataset = %s AND restarts = %s RETURNING 1",
+        (pause, row.dataset, row.restarts),
     )
+    return counted.fetchone() is not None
 
 
 def give_up(connection: psycopg.Connection, dataset: str, reason: str) -> None:

@@ -8,9 +8,9 @@ from pyspark.sql import SparkSession
 
 from headwater.lake.sessions import get_spark
 from headwater.settings import Settings
-from headwater.streaming.launching import APPLICATION
+from headwater.streaming.launching import application_name
 
 
 def stream_session(settings: Settings) -> SparkSession:
     """A classic session on the lake."""
-    return get_spark(APPLICATION, classic=True)
+    return get_spark(application_name(settings), classic=True)

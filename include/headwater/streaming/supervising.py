@@ -1,4 +1,4 @@
-"""One look at all streams, every minute, by the DAG `streams`: what should run is compared with what does.
+"""One look at all streams, by the DAG `streams` and by the watcher: what should run is compared with what does.
 
 What is missing is started, what hangs is ended and started again, each time after a longer pause, until its budget of
 restarts is used up; then it stays stopped and says why. A stream that has failed with a reason that stays, and one that
@@ -9,6 +9,7 @@ found by its pid file or by its lease.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,9 +19,12 @@ import psycopg
 from headwater.errors import HeadwaterError, TerminalError
 from headwater.settings import Settings, get_settings
 from headwater.streaming.declared import streams
+from headwater.streaming.events import Event, record
 from headwater.streaming.health import forgiven, judge, pause_after, postponed
 from headwater.streaming.launching import launcher
+from headwater.streaming.lease import RENEWALS
 from headwater.streaming.lease_rows import (
+    CONNECT_SECONDS,
     LeaseRow,
     Wanted,
     connected,
@@ -31,9 +35,12 @@ from headwater.streaming.lease_rows import (
     read_rows,
     rows_of,
 )
-from headwater.streaming.supervision import WAIT_SECONDS, StreamStatus, one_at_a_time, see_to
+from headwater.streaming.supervision import WAIT_SECONDS, StreamStatus, one_at_a_time, see_to, start
 
 log = logging.getLogger(__name__)
+
+IDLE = ("", "waits")
+"""What a look says it did where it did nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,8 @@ class Sick(TerminalError):
     """A stream is not well, and nothing mends it by itself, or nothing has yet."""
 
 
-def supervise(*, wait_seconds: float = WAIT_SECONDS) -> list[Look]:
-    """One look at all declared streams, and what follows from it.
+def supervise(*, by: str = "look", wait_seconds: float = WAIT_SECONDS) -> list[Look]:
+    """One look at all declared streams, and what follows from it; what was done is on record as done by `by`.
 
     What a start ends with is told in the look, not raised: the other streams are looked after all the same.
     Raises `LeaseUnreachable`.
@@ -65,7 +72,7 @@ def supervise(*, wait_seconds: float = WAIT_SECONDS) -> list[Look]:
     names = [dataset.name for dataset in streams()]
     with one_at_a_time(settings):
         with connected(settings) as connection:
-            rows = rows_of(connection, names)
+            began, rows = time.monotonic(), _settled(connection, names, settings)
             looks = {name: _decide(connection, row, settings) for name, row in rows.items()}
         begun = [name for name, look in looks.items() if look.did in ("started", "restarted")]
         if any(
@@ -73,10 +80,28 @@ def supervise(*, wait_seconds: float = WAIT_SECONDS) -> list[Look]:
         ):
             begun += _end_sick(settings, rows, begun)
         note = _start(settings, begun, wait_seconds) if begun else ""
-    return [
-        replace(look, did=look.did or "restarted with the others", note=note) if name in begun else look
-        for name, look in looks.items()
-    ]
+        done = [
+            replace(look, did=look.did or "restarted with the others", note=note) if name in begun else look
+            for name, look in looks.items()
+        ]
+        seconds = round(time.monotonic() - began, 1)
+        record(settings, [Event(**look.facts(), by=by, seconds=seconds) for look in done if look.did not in IDLE])
+    return done
+
+
+def _settled(connection: psycopg.Connection, names: Sequence[str], settings: Settings) -> dict[str, LeaseRow]:
+    """The rows, once it is clear that a holder which looks silent is so.
+
+    Where Postgres was away for longer than a lease, all have expired when it is back, and those that live renew theirs
+    a moment later: they must not be ended for that.
+    """
+    deadline = time.monotonic() + 2 * settings.stream_lease_seconds / RENEWALS + CONNECT_SECONDS
+    while True:
+        rows = rows_of(connection, names)
+        silent = any(judge(row, settings).condition in ("mute", "dead") and not row.gone for row in rows.values())
+        if not silent or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.2)
 
 
 def _decide(connection: psycopg.Connection, row: LeaseRow, settings: Settings) -> Look:
@@ -97,7 +122,8 @@ def _decide(connection: psycopg.Connection, row: LeaseRow, settings: Settings) -
         return replace(look, did="given up")
     if later := postponed(row):
         return replace(look, did="waits", note=later)
-    count_restart(connection, row.dataset, pause_after(row, settings))
+    if not count_restart(connection, row, pause_after(row, settings)):
+        return replace(look, did="waits", note="another supervisor restarts it at this moment")
     return replace(look, did="restarted")
 
 
@@ -123,9 +149,22 @@ def _start(settings: Settings, names: Sequence[str], wait_seconds: float) -> str
                 if not row.alive and row.state != "failed":
                     note_failure(connection, row, str(error))
                     if not row.restarts:
-                        count_restart(connection, row.dataset, pause_after(row, settings))
+                        count_restart(connection, row, pause_after(row, settings))
         return str(error)
     return ""
+
+
+def try_again(names: Sequence[str] = ()) -> list[str]:
+    """Start those of these streams (default: all) once more that are given up or have failed; which these were.
+
+    As `stream start`, but what people have stopped stays so. Raises what that raises.
+    """
+    settings = get_settings()
+    rows = read_rows(settings, [dataset.name for dataset in streams(names)])
+    found = [name for name, row in rows.items() if judge(row, settings).condition in ("given up", "failed")]
+    if found:
+        start(found)
+    return found
 
 
 def assert_well(statuses: Sequence[StreamStatus]) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from headwater.embedded import processes
@@ -20,19 +20,22 @@ from headwater.embedded.errors import StartFailed
 from headwater.errors import TerminalError
 from headwater.settings import Settings, get_settings
 from headwater.streaming.declared import streams
+from headwater.streaming.events import Event, events_of
 from headwater.streaming.health import LIVING, judge
 from headwater.streaming.heartbeat import ENDED, retry_file
 from headwater.streaming.launching import PROCESS, Application, launcher
 from headwater.streaming.lease_rows import LeaseRow, Wanted, read_rows, want
 
 WAIT_SECONDS = 180.0
+EVENTS_SHOWN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream by its lease; `alive`: somebody holds it and has renewed it."""
+    """One stream by its lease, and what supervisors did about it; `alive`: somebody holds it and has renewed it."""
 
     row: LeaseRow
+    events: Sequence[Event] = ()
 
     @property
     def dataset(self) -> str:
@@ -59,20 +62,22 @@ class StreamStatus:
     def facts(self) -> dict[str, Any]:
         """All that is known, for `--json`: what it told, its lease, how fresh it is, what is wanted, and the verdict.
 
-        Ages are in seconds, by Postgres's clock and the holder's; None for what never was.
+        Ages are in seconds, by Postgres's clock and the holder's; None for what never was. `freshness`: bronze has all
+        that the broker had so many seconds ago.
         """
         row, verdict = self.row, judge(self.row, get_settings())
-        progress = row.report.get("last_progress_at")
-        ages = {
-            "heartbeat_age": round(row.age(row.beat_at).total_seconds(), 1) if row.beat_at else None,
-            "progress_age": round(row.age(datetime.fromisoformat(progress)).total_seconds(), 1) if progress else None,
+        ages: dict[str, Any] = {
+            "heartbeat_age": row.seconds_since(row.beat_at),
+            "progress_age": row.seconds_since(row.told("last_progress_at")),
+            "freshness": row.seconds_since(row.told("complete_at")),
             "lag_total": sum(row.report.get("lag", {}).values()),
         }
         lease = {"token": row.token, "holder": row.holder, "held": row.held, "expires_at": row.expires_at}
         restarts = {"restarts": row.restarts, "restart_due": row.restart_due, "given_up": row.given_up}
         told = {**self.heartbeat, "state": self.state, "alive": self.alive}
         judged = {"condition": verdict.condition, "sick": verdict.sick, "why": verdict.reason}
-        return {"dataset": row.dataset, **told, **ages, "lease": lease, "wanted": row.wanted, **restarts, **judged}
+        known = {"dataset": row.dataset, **told, **ages, "lease": lease, "wanted": row.wanted, **restarts, **judged}
+        return {**known, "events": [event.facts() for event in self.events]}
 
 
 def start(names: Sequence[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> bool:
@@ -229,8 +234,9 @@ def running_streams() -> list[str]:
 
 def statuses(names: Sequence[str] = ()) -> list[StreamStatus]:
     """What is known of these streams (default: all). Raises `LeaseUnreachable`."""
-    found = read_rows(get_settings(), [dataset.name for dataset in streams(names)])
-    return [StreamStatus(row) for row in found.values()]
+    settings, chosen = get_settings(), [dataset.name for dataset in streams(names)]
+    events = events_of(settings, chosen, EVENTS_SHOWN)
+    return [StreamStatus(row, events[name]) for name, row in read_rows(settings, chosen).items()]
 
 
 def _await(condition: Callable[[], bool], seconds: float) -> bool:

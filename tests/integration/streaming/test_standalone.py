@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,6 +17,7 @@ from tests.conftest import environment
 from tests.faults.supervised import kill_application
 from tests.streams import StreamCase, await_rows, await_that, own_project, stream_case
 
+from headwater.embedded import processes
 from headwater.embedded.health import is_free
 from headwater.embedded.java import ensure_java
 from headwater.embedded.java import environment as java_environment
@@ -20,12 +25,21 @@ from headwater.embedded.spark import spark_home
 from headwater.settings import Settings, child_environment
 from headwater.streaming import supervision
 from headwater.streaming.health import judge
-from headwater.streaming.launching import launcher
+from headwater.streaming.launching import application_name, launcher
 from headwater.streaming.supervising import supervise
 
 pytestmark = [pytest.mark.integration, pytest.mark.thorough]
 
 LOOPBACK = "127.0.0.1"
+ANOTHER = "headwater-stream-of-another-home"
+GUEST = """
+import sys
+from pyspark.sql import SparkSession
+conf = {"spark.driver.host": "127.0.0.1", "spark.driver.memory": "300m", "spark.ui.enabled": "false"}
+SparkSession.builder.master(sys.argv[1]).appName(sys.argv[2]).config(map=conf).getOrCreate()
+sys.stdin.read()
+"""
+"""An application that stands in the master's queue until its input ends."""
 
 
 class Cluster:
@@ -55,6 +69,9 @@ class Cluster:
 
     def applications(self) -> list[str]:
         return [app["state"] for app in self.state()["activeapps"]]
+
+    def names(self) -> list[str]:
+        return [app["name"] for app in self.state()["activeapps"]]
 
     def end(self) -> None:
         for process in reversed(self._processes):
@@ -144,3 +161,38 @@ def test_streams_run_on_a_standalone_cluster(case: StreamCase, cluster: Cluster,
     await_that(lambda: cluster.applications() == [], "nothing is left on the cluster", 60)
     assert case.places() == [(0, offset) for offset in range(20)]
     assert case.ledger(exact=True).unaccounted == 0
+
+
+def test_a_sick_application_is_ended_on_the_cluster_too_and_no_other(case: StreamCase, cluster: Cluster):
+    from headwater.settings import get_settings
+
+    settings = get_settings()
+    cluster.add_worker()
+    assert supervision.start(wait_seconds=240) is True
+    running = processes.find(settings, supervision.PROCESS)
+    assert running is not None
+    mine = application_name(settings)
+    assert cluster.names() == [mine]
+    with another_application(cluster, settings):
+        await_that(lambda: sorted(cluster.names()) == sorted([mine, ANOTHER]), "both are there", 120)
+        processes.pid_file(settings, supervision.PROCESS).unlink()  # its submitter died before it wrote it
+        adopted = launcher(settings).poll([supervision.statuses()[0].row])
+        assert adopted is not None
+        assert (adopted.pid, adopted.streams) == (running.pid, (case.dataset.name,))
+        os.killpg(running.pid, signal.SIGSTOP)  # it cannot say goodbye to the master
+
+        assert launcher(settings).kill(sick=True) is True
+
+        assert not processes.alive(running.process)
+        await_that(lambda: cluster.names() == [ANOTHER], "it has ended on the master, the other has not", 60)
+
+
+@contextmanager
+def another_application(cluster: Cluster, settings: Settings) -> Iterator[None]:
+    command = [sys.executable, "-c", GUEST, cluster.master, ANOTHER]
+    told = child_environment(java_environment(settings))
+    guest = subprocess.Popen(command, stdin=subprocess.PIPE, env=told, start_new_session=True)
+    try:
+        yield
+    finally:
+        guest.communicate(timeout=60)

@@ -17,8 +17,10 @@ from headwater.errors import TerminalError
 from headwater.lake.silver import build
 from headwater.settings import Settings
 from headwater.streaming import supervision
+from headwater.streaming.lease import Lease
+from headwater.streaming.lease_rows import connected
 from headwater.streaming.loss import accept_for
-from headwater.streaming.supervising import Sick, assert_well, supervise
+from headwater.streaming.supervising import Sick, assert_well, supervise, try_again
 from headwater.warehouse.client import writer
 
 pytestmark = pytest.mark.integration
@@ -116,11 +118,13 @@ def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: S
     await_rows(sound, 1)
     assert started_at(case) == failed_at, "nobody tried it again"
 
+    chosen = [case.dataset.name, sound.dataset.name]
     with pytest.raises(TerminalError, match="recreated"):
-        supervision.start([case.dataset.name])
+        try_again(chosen)  # as when a person clears their tasks
     assert started_at(case) != failed_at
     accept_for(case.dataset, lambda question: True)
-    assert supervision.start([case.dataset.name]) is False
+    assert try_again(chosen) == [case.dataset.name]
+    assert try_again(chosen) == [], "they are well"
     await_rows(case, 7)
     assert supervision.running_streams() == sorted([case.dataset.name, sound.dataset.name])
     assert started_at(other) == others, "nobody named it"
@@ -151,14 +155,31 @@ def test_drained_streams_are_in_the_live_table_and_stay_stopped(case: StreamCase
     assert adopted is not None
     assert adopted.pid == application.pid
     await_rows(case, 50)
+    case.sales(*range(50, 60))  # on its way while the application is replaced
     supervision.restart(wait_seconds=240)
+    await_rows(case, 60)
     restarted = processes.find(case.settings, supervision.PROCESS)
     assert restarted is not None
     assert restarted.pid != application.pid
     assert supervision.running_streams() == sorted([case.dataset.name, other.dataset.name])
     assert supervision.stop() is True
-    assert case.places() == [(0, offset) for offset in range(50)]
+    assert case.places() == [(0, offset) for offset in range(60)]
     assert case.ledger(exact=True).unaccounted == 0
+
+
+def test_a_holder_that_renews_when_postgres_is_back_is_not_ended(case: StreamCase):
+    """All leases have expired when Postgres was away for longer than one lasts."""
+    lease = Lease(case.settings, case.dataset.name)
+    lease.acquire()
+    with connected(case.settings) as connection:
+        connection.execute(
+            "UPDATE stream_leases SET expires_at = now() - interval '1 minute' WHERE dataset = %s", (case.dataset.name,)
+        )
+
+    (look,) = supervise()
+
+    assert (look.found, look.did) == ("starting", "")
+    lease.beat("stopped", "", {}, held=False)
 
 
 def live_rows(case: StreamCase) -> int:

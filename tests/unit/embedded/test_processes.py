@@ -9,6 +9,7 @@ import pytest
 from headwater.embedded import processes
 from headwater.embedded.errors import StartFailed
 from headwater.embedded.service import ProcessSpec
+from headwater.settings import child_environment
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(60)")
 WITH_A_CHILD = (
@@ -84,6 +85,20 @@ def test_stop_ends_children_in_other_sessions(settings, started):
     assert processes.stop(settings, one)
     assert not psutil.pid_exists(child.pid) or not processes.alive(child)
     assert not processes.pid_file(settings, "sleeper").exists()
+
+
+def test_what_starts_others_again_is_ended_alone(settings, started):
+    of_its_own = {**child_environment({}), processes.NAME_MARK: "another", processes.HOME_MARK: str(settings.home)}
+    starts = WITH_A_CHILD[2].replace("start_new_session=True", f"start_new_session=True, env={of_its_own!r}")
+    keeper = spec((*WITH_A_CHILD[:2], starts), healthy=says_ready(settings), leaves_children=True)
+    running = started(keeper)
+    (child,) = running.process.children()
+    try:
+        assert processes.stop(settings, keeper)
+        assert not processes.alive(running.process)
+        assert processes.alive(child)
+    finally:
+        child.kill()
 
 
 def test_orphans_of_a_killed_process_are_found_and_ended(settings, started):

@@ -12,6 +12,7 @@ from headwater.settings import Settings
 from headwater.streaming.health import Verdict, forgiven, judge, pause_after, postponed
 from headwater.streaming.heartbeat import Heartbeat
 from headwater.streaming.lease_rows import LeaseRow, Wanted
+from headwater.streaming.supervision import StreamStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(stream_stall_seconds=60, stream_restart_pause_seconds=30, stream_restart_forgiven_seconds=900)
@@ -103,6 +104,47 @@ def test_each_restart_waits_twice_as_long_as_the_last():
 def test_a_stream_that_was_well_for_long_has_its_whole_budget_again(restarts, since, row, expected):
     row = replace(row, restarts=restarts, restarted_at=ago(since))
     assert forgiven(row, judge(row, SETTINGS), SETTINGS) is expected
+
+
+def test_a_stream_is_as_fresh_as_what_it_has_caught_up_with():
+    beat = Heartbeat("sales", offsets={0: 5})
+    beat.behind({0: 5, 1: 0})
+    assert beat.complete_at
+    beat.complete_at = "then"
+    beat.behind({0: 9, 1: 2})
+    beat.behind({0: 12, 1: 2})
+    beat.offsets = {0: 9, 1: 1}
+    beat.behind({0: 14, 1: 3})
+    assert beat.complete_at == "then", "one partition lacks a record"
+    (first, _), (second, _), *_ = beat.awaited
+    beat.offsets = {0: 12, 1: 2}
+    beat.behind({0: 15, 1: 3})
+    assert beat.complete_at == second
+    assert first <= second
+    assert "awaited" not in beat.facts()
+    beat.offsets = {0: 15, 1: 3}
+    beat.behind({0: 15, 1: 3})
+    assert beat.awaited == []
+
+
+def test_a_status_tells_lease_heartbeat_progress_lag_and_freshness():
+    report = {
+        "lag": {"0": 3, "1": 4},
+        "last_progress_at": ago(3).isoformat(),
+        "complete_at": ago(5).isoformat(),
+        "heartbeat_at": ago(1).isoformat(),
+    }
+    facts = StreamStatus(replace(WELL, report=report, restarts=2)).facts()
+    ages = [facts[name] for name in ("heartbeat_age", "progress_age", "freshness", "lag_total", "restarts")]
+    assert ages == [1.0, 3.0, 5.0, 7, 2]
+    assert facts["lease"] == {
+        "token": 7,
+        "holder": f"process {os.getpid()} on {socket.gethostname()}",
+        "held": True,
+        "expires_at": ago(-10),
+    }
+    never = StreamStatus(LeaseRow("sales")).facts()
+    assert [never[name] for name in ("heartbeat_age", "progress_age", "freshness")] == [None] * 3
 
 
 def test_a_stall_begins_with_lag_and_ends_with_progress():
