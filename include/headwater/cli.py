@@ -43,6 +43,8 @@ COMMANDS = {
     ),
     "spark": Entry("headwater.lake.commands", "What spark-submit must be told to run the jobs."),
     "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, take one back, look after them."),
+    "policy": Entry("headwater.policy.commands", "Who sees what of which dataset: check, test, plan, apply, explain."),
+    "identity": Entry("headwater.identity.commands", "People and service accounts, and the groups that give a role."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),
     "query": Entry("headwater.warehouse.commands", "Ask the warehouse in SQL.", "query"),
 }

@@ -118,8 +118,11 @@ class Settings(BaseSettings):
     clickhouse_secure: bool = False
     clickhouse_user: str = Field(default="headwater", description="Writes: DDL, loads, the live follower")
     clickhouse_password: SecretStr = SecretStr("")
-    clickhouse_reader_user: str = Field(default="reader", description="Reads only: BI tools, `headwater query`, MCP")
+    clickhouse_reader_user: str = Field(default="reader", description="Reads all, only: `headwater query`, the demo")
     clickhouse_reader_password: SecretStr = SecretStr("")
+    clickhouse_agent_user: str = Field(default="agent", description="The sidecar's; sees what its group's role does")
+    clickhouse_agent_password: SecretStr = SecretStr("")
+    clickhouse_agent_group: str = Field(default="agents", description="Its group in schemas/policies")
     clickhouse_reader_databases: str = Field(
         default="default,gold,live,platform", description="What the reader may read; the embedded endpoint creates them"
     )
@@ -184,6 +187,9 @@ class Settings(BaseSettings):
     airflow_jwt_secret: SecretStr = SecretStr("")
     mcp_port: int = 0
 
+    # --- the policy
+    opa_url: str = Field(default="", description="An OPA server that decides; empty: decision.rego in this process")
+
     # --- the ingestion API
     api_port: int = 0
     api_max_body_bytes: int = Field(default=5 * 1024**2, ge=1, le=8 * 1024**2, description="Longest body of a request")
@@ -230,6 +236,11 @@ class Settings(BaseSettings):
     def contracts_dir(self) -> Path:
         """Folder of the hand-written contracts, `<domain>/<dataset>.yaml`."""
         return self.project_dir / "schemas" / "contracts"
+
+    @property
+    def policies_dir(self) -> Path:
+        """Folder of the policy: `*.yaml`, and the decision in Rego."""
+        return self.project_dir / "schemas" / "policies"
 
     @property
     def avro_dir(self) -> Path:

@@ -55,8 +55,10 @@ class DatabaseUnavailable(RetryableError):
 class Database:
     """Connections to the platform's database, a few, shared by threads; the tables are made at the first use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tables: str = _TABLES, name: str = "headwater api") -> None:
         self._settings = settings
+        self._tables = tables
+        self._name = name
         self._idle: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
         for _ in range(CONNECTIONS):
             self._idle.put(None)
@@ -104,13 +106,13 @@ class Database:
     def _connect(self) -> psycopg.Connection:
         dsn = self._settings.postgres_dsn(self._settings.postgres_platform_database)
         connection = psycopg.connect(
-            dsn, autocommit=True, connect_timeout=3, application_name="headwater api", options="-c statement_timeout=5s"
+            dsn, autocommit=True, connect_timeout=3, application_name=self._name, options="-c statement_timeout=5s"
         )
         with self._setup:
             if not self._ready:
                 with connection.transaction():
                     # IF NOT EXISTS fails where two create at once.
                     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
-                    connection.execute(_TABLES)
+                    connection.execute(self._tables)
                 self._ready = True
         return connection

@@ -12,6 +12,24 @@ from headwater.settings import LOOPBACK, Settings
 MODULE = "headwater.mcp"
 
 
+def prepare(settings: Settings) -> None:
+    """Put the policy of the files in force if none is yet: later changes are `headwater policy apply`'s."""
+    from headwater.contracts.loader import load_contracts
+    from headwater.policy import applying
+    from headwater.policy.loader import load_policy
+    from headwater.warehouse.client import explained, writer
+
+    client = writer()
+    try:
+        with explained("the policy's views"):
+            if applying.applied(client) is None:
+                contracts = load_contracts(settings.contracts_dir)
+                policy = load_policy(settings.policies_dir, contracts)
+                applying.apply(client, policy, contracts, embedded=applying.is_embedded(client))
+    finally:
+        client.close()
+
+
 def processes(settings: Settings) -> list[ProcessSpec]:
     """The one process of the sidecar."""
     return [
@@ -29,6 +47,7 @@ SERVICE = Service(
     name="mcp",
     title="MCP sidecar",
     processes=processes,
+    prepare=prepare,
     address=lambda settings: f"http://{LOOPBACK}:{settings.mcp_port}/mcp",
     needs=("postgres", "clickhouse"),
     absent=lambda settings: "" if find_spec(f"{MODULE}.__main__") else f"there is no module {MODULE}",

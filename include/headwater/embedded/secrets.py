@@ -29,6 +29,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "postgres_password": _password,
     "clickhouse_password": _password,
     "clickhouse_reader_password": _password,
+    "clickhouse_agent_password": _password,
     "airflow_admin_password": _password,
     "airflow_fernet_key": _fernet_key,
     "airflow_secret_key": _signing_key,

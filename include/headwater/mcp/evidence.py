@@ -14,6 +14,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from headwater.mcp.asking import Applied
 from headwater.warehouse.state import SHOWN
 
 LIVE_POSITIONS = "platform.live_positions"
@@ -47,10 +48,11 @@ class LoadedTable:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Per table what it shows (None: nothing on record), and the SQL that gives the rows again."""
+    """Per table what it shows (None: nothing on record), what the policy did, the SQL that gives the rows again."""
 
     sql: str
     tables: Mapping[str, LoadedTable | None] = field(default_factory=dict)
+    policy: Applied | None = None
 
 
 def loaded_tables(client: Client) -> dict[str, LoadedTable]:

@@ -1,8 +1,8 @@
 """A bounded SELECT for an agent.
 
-The engine is the guard: the query runs as the read-only user, whose limits the server sets. The parser here is the
-second one, and finds out which datasets an answer rests on. What can go wrong is said as a `QueryRefused` (the caller
-must change the statement) or comes from the engine as it is.
+The engine is the guard: the query runs as the asker's user, which reads the views of its role and nothing else, within
+limits that the server sets. The parser here is the second one, and finds out which datasets an answer rests on. What
+can go wrong is said as a `QueryRefused` (the caller must change the statement) or comes from the engine as it is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any
 import sqlglot
 from clickhouse_connect.driver.client import Client
 from sqlglot import exp
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from headwater.errors import TerminalError
+from headwater.policy.model import Role
 
 DIALECT = "clickhouse"
 ALLOWED_DATABASES = frozenset({"gold", "live"})
+_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
 MAX_ROWS = 1_000
 MAX_CELL_CHARACTERS = 2_000
 OUTSIDE_FUNCTIONS = (
@@ -71,12 +74,17 @@ def tables_of(sql: str) -> list[str]:
         if not table.db and table.name in ctes:
             continue
         if table.db not in ALLOWED_DATABASES:
-            raise QueryRefused(
-                f"table {table.sql(DIALECT)} is not a dataset",
-                remedy="name it with its database, as list_datasets shows it: gold.<dataset> or live.<dataset>",
-            )
+            raise not_a_dataset(table.sql(DIALECT))
         tables.add(f"{table.db}.{table.name}")
     return sorted(tables)
+
+
+def not_a_dataset(table: str) -> QueryRefused:
+    """The same for one that is not there and for one that the asker may not see."""
+    return QueryRefused(
+        f"table {table} is not a dataset",
+        remedy="name it with its database, as list_datasets shows it: gold.<dataset> or live.<dataset>",
+    )
 
 
 def _refuse_clauses_and_functions(statement: exp.Query) -> None:
@@ -92,15 +100,38 @@ def _refuse_clauses_and_functions(statement: exp.Query) -> None:
             raise QueryRefused(f"IN {field.sql(DIALECT)} hides a table", remedy="write IN (SELECT … FROM …)")
 
 
-def run_bounded(client: Client, sql: str, max_rows: int) -> QueryAnswer:
-    """Answer one SELECT with at most `max_rows` rows (1 to 1,000).
+def in_role(sql: str, database: str) -> str:
+    """The statement over the role's views: `gold.<dataset>` and `live.<dataset>` become `<database>.<dataset>`.
+
+    Only the names are exchanged, token by token; whether they may be read is the engine's to say.
+    """
+    tokens = sqlglot.tokenize(sql, read=DIALECT)
+    parts, end = [], 0
+    for index in range(len(tokens) - 2):
+        first, dot, name = tokens[index : index + 3]
+        follows = index > 0 and tokens[index - 1].token_type is TokenType.DOT
+        if first.text in ALLOWED_DATABASES and dot.token_type is TokenType.DOT and not follows:
+            if first.token_type not in _NAMES or first.start < end:
+                continue
+            parts += [sql[end : first.start], f"`{database}`.`{name.text}`"]
+            end = name.end + 1
+    return "".join([*parts, sql[end:]])
+
+
+def run_bounded(client: Client, sql: str, max_rows: int, role: Role) -> QueryAnswer:
+    """Answer one SELECT with at most `max_rows` rows (1 to 1,000), as this role.
 
     Raises `QueryRefused` for a statement or a bound that is not allowed; ClickHouse's own errors pass through.
     """
     if not 1 <= max_rows <= MAX_ROWS:
         raise QueryRefused(f"max_rows is 1 to {MAX_ROWS:,}", remedy="page with LIMIT … OFFSET …, or aggregate")
     tables = tables_of(sql)
-    bounded = f"SELECT * FROM (\n{sql.strip().rstrip(';')}\n) LIMIT {max_rows + 1}"  # noqa: S608 - judged above
+    seen = {view.table for view in role.views.values()}
+    for table in tables:
+        if table not in seen:
+            raise not_a_dataset(table)
+    own = in_role(sql, role.database)
+    bounded = f"SELECT * FROM (\n{own.strip().rstrip(';')}\n) LIMIT {max_rows + 1}"  # noqa: S608 - judged above
     result = client.query(bounded)  # time and memory are bounded by the reader's own limits on the server
     rows = [[_plain(value) for value in row] for row in result.result_rows[:max_rows]]
     return QueryAnswer(

@@ -45,6 +45,12 @@ def reader() -> Client:
     return _connect(settings.clickhouse_reader_user, settings.clickhouse_reader_password, "CLICKHOUSE_READER_PASSWORD")
 
 
+def agent() -> Client:
+    """A client of the MCP sidecar's user, which reads its role's views. Raises as `writer` does."""
+    settings = get_settings()
+    return _connect(settings.clickhouse_agent_user, settings.clickhouse_agent_password, "CLICKHOUSE_AGENT_PASSWORD")
+
+
 def _connect(user: str, password: SecretStr, variable: str) -> Client:
     settings = get_settings()
     where = f"{settings.clickhouse_host}:{settings.clickhouse_port}"

@@ -13,16 +13,21 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from pydantic import SecretStr
 
 from headwater.errors import ConfigurationError, HeadwaterError
+from headwater.identity.store import IdentityStore
+from headwater.policy.loader import load_policy
+from headwater.policy.model import DATABASE_PREFIX
 from headwater.settings import Settings, get_settings
 from headwater.warehouse.embedded.access import User, Users
 from headwater.warehouse.embedded.app import Endpoint
 from headwater.warehouse.embedded.engine import Engine
 from headwater.warehouse.embedded.limits import Limits
+from headwater.warehouse.embedded.members import Members
 
 log = logging.getLogger("headwater.warehouse.embedded")
 
@@ -42,7 +47,8 @@ def serve(settings: Settings) -> None:
     """Start the engine and the server; returns after a graceful stop. Raises `ConfigurationError` for a taken port."""
     listener = _listen(settings.bind_host, settings.clickhouse_port)
     databases = [name.strip() for name in settings.clickhouse_reader_databases.split(",") if name.strip()]
-    engine = Engine(settings.home / "clickhouse", databases)
+    data = settings.home / "clickhouse"
+    engine = Engine(data, databases, _role_databases(data))
     users = Users(
         [
             _user(settings.clickhouse_user, settings.clickhouse_password, readonly=False),
@@ -57,7 +63,7 @@ def serve(settings: Settings) -> None:
         concurrent_queries=settings.clickhouse_max_concurrent_queries,
     )
     config = uvicorn.Config(
-        Endpoint(engine, users, limits),
+        Endpoint(engine, users, limits, Members(engine, settings, IdentityStore(settings))),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -81,6 +87,19 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _role_databases(data: Path) -> list[str]:
+    """Databases of the policy's roles: of the files, and of what was applied. The engine learns of them at its start.
+
+    A policy that cannot be read keeps nobody from loading; it is said, and its roles wait.
+    """
+    found = {path.stem for path in (data / "metadata").glob(f"{DATABASE_PREFIX}*.sql")}
+    try:
+        found |= {role.database for role in load_policy().roles.values()}
+    except HeadwaterError as error:
+        log.error("the policy's files cannot be read: %s", error)
+    return sorted(found)
 
 
 def _user(name: str, password: SecretStr, *, readonly: bool) -> User:

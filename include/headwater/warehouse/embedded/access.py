@@ -31,16 +31,34 @@ WRITER_GRANTS = (
 
 
 @dataclass(frozen=True)
+class Caps:
+    """The most rows, bytes and seconds of an answer, where a user has less than any reader."""
+
+    rows: int
+    bytes: int
+    seconds: int
+
+
+@dataclass(frozen=True)
 class User:
-    """One login of the endpoint. `readonly` users run with ClickHouse's readonly=1 and the endpoint's caps."""
+    """One login of the endpoint. `readonly` users run with ClickHouse's readonly=1 and the endpoint's caps.
+
+    One whom the policy gave a role reads that role's `database` and nothing else; `attributes` is the JSON that the
+    database's views read.
+    """
 
     name: str
     password: str
     readonly: bool
+    database: str = ""
+    attributes: str = ""
+    caps: Caps | None = None
 
     @property
     def role(self) -> str:
-        """The engine role whose grants apply."""
+        """The engine role whose grants apply; a role of the policy is named as its database."""
+        if self.database:
+            return self.database
         return READER_ROLE if self.readonly else WRITER_ROLE
 
 
@@ -50,24 +68,33 @@ class Users:
     def __init__(self, users: Sequence[User]) -> None:
         self._users = {user.name: user for user in users}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._users
+
     def authenticate(self, headers: Mapping[str, str], params: Mapping[str, str]) -> User:
         """The user of a request, by X-ClickHouse-User/-Key, HTTP Basic, or `user` and `password` in the URL.
 
         Raises AUTHENTICATION_FAILED with the same text for an unknown user and for a wrong password.
         """
-        name, password = _credentials(headers, params)
+        name, password = credentials(headers, params)
         user = self._users.get(name)
         expected = user.password if user else ""
         right = hmac.compare_digest(expected.encode(), password.encode())
         if user is None or not right:
-            raise EndpointError(
-                "AUTHENTICATION_FAILED",
-                f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
-            )
+            raise wrong_credentials(name)
         return user
 
 
-def _credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple[str, str]:
+def wrong_credentials(name: str) -> EndpointError:
+    """The one answer to whoever is not known."""
+    return EndpointError(
+        "AUTHENTICATION_FAILED",
+        f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
+    )
+
+
+def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple[str, str]:
+    """Name and password of a request. Raises AUTHENTICATION_FAILED for a header that cannot be read."""
     if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
         return headers.get("x-clickhouse-user", "default"), headers.get("x-clickhouse-key", "")
     authorization = headers.get("authorization", "")
@@ -80,8 +107,10 @@ def _credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple
     return params.get("user", "default"), params.get("password", "")
 
 
-def write_engine_files(data_dir: Path, reader_databases: Sequence[str]) -> Path:
+def write_engine_files(data_dir: Path, reader_databases: Sequence[str], role_databases: Sequence[str] = ()) -> Path:
     """Write the engine's configuration under `data_dir`; returns the file for `config-file`. Call before it starts.
+
+    Each of `role_databases` gets a role of its name that reads it and nothing else.
 
     The database `default` is made an ordinary Atomic one. chDB would make it an overlay with the file system, in which
     an unknown table name is a file name. Its symlink is removed first: chDB takes the id behind it for its overlay
@@ -94,7 +123,7 @@ def write_engine_files(data_dir: Path, reader_databases: Sequence[str]) -> Path:
         definition.write_text(f"ATTACH DATABASE _ UUID '{uuid.uuid4()}'\nENGINE = Atomic\n")
     (metadata / "default").unlink(missing_ok=True)
     users_file = data_dir / "users.xml"
-    users_file.write_text(_users_xml(reader_databases))
+    users_file.write_text(_users_xml(reader_databases, role_databases))
     config_file = data_dir / "config.xml"
     config_file.write_text(
         "<clickhouse>\n"
@@ -105,19 +134,25 @@ def write_engine_files(data_dir: Path, reader_databases: Sequence[str]) -> Path:
     return config_file
 
 
-def _users_xml(reader_databases: Sequence[str]) -> str:
+def _users_xml(reader_databases: Sequence[str], role_databases: Sequence[str]) -> str:
     reader = "".join(f"<query>GRANT SELECT, dictGet ON {escape(name)}.*</query>" for name in reader_databases)
+    roles = "".join(
+        f"<{name}><grants><query>GRANT SELECT ON {name}.*</query></grants></{name}>" for name in role_databases
+    )
+    granted = "".join(f"<query>GRANT {name}</query>" for name in role_databases)
     return f"""<clickhouse>
   <roles>
-    <{WRITER_ROLE}><grants><query>GRANT {WRITER_GRANTS}</query></grants></{WRITER_ROLE}>
+    <{WRITER_ROLE}><grants><query>GRANT {WRITER_GRANTS}</query>
+    <query>GRANT SET DEFINER ON `default`</query></grants></{WRITER_ROLE}>
     <{READER_ROLE}><grants>{reader}</grants></{READER_ROLE}>
     <{EXTERNAL_ROLE}><grants><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></{EXTERNAL_ROLE}>
+    {roles}
   </roles>
   <users>
     <default>
       <password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT {WRITER_ROLE}</query><query>GRANT {READER_ROLE}</query>
-      <query>GRANT {EXTERNAL_ROLE}</query></grants>
+      <query>GRANT {EXTERNAL_ROLE}</query>{granted}</grants>
     </default>
   </users>
   <profiles><default/></profiles>

@@ -10,16 +10,18 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TypeVar
 
 from headwater.warehouse.embedded import statements
-from headwater.warehouse.embedded.access import Users
+from headwater.warehouse.embedded.access import User, Users, credentials
 from headwater.warehouse.embedded.answer import Answer
 from headwater.warehouse.embedded.delivery import Delivery, decode
 from headwater.warehouse.embedded.engine import Engine
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.execution import Execution
 from headwater.warehouse.embedded.limits import Limits
+from headwater.warehouse.embedded.members import Members
 from headwater.warehouse.embedded.request import (
     ClientDisconnect,
     QueryRequest,
@@ -27,6 +29,7 @@ from headwater.warehouse.embedded.request import (
     Scope,
     Send,
     decoded_body,
+    head_of,
     read_form,
     read_head,
 )
@@ -46,9 +49,10 @@ _KILL = re.compile(
 class Endpoint:
     """The application. One per process, since the engine is."""
 
-    def __init__(self, engine: Engine, users: Users, limits: Limits) -> None:
+    def __init__(self, engine: Engine, users: Users, limits: Limits, members: Members | None = None) -> None:
         self._engine = engine
         self._users = users
+        self._members = members
         self._limits = limits
         self._sessions = Sessions()
         self._running: dict[str, tuple[QueryRequest, Execution]] = {}
@@ -107,7 +111,7 @@ class Endpoint:
 
     async def _query(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         try:
-            request = read_head(scope, self._users)
+            request = read_head(scope, await self._authenticate(scope))
             answer.describe(request)
             with self._admit(request) as execution:
                 try:
@@ -128,6 +132,16 @@ class Endpoint:
         except Exception as error:
             log.exception("query %s", answer.query_id)
             await answer.error(EndpointError("UNKNOWN_EXCEPTION", f"{type(error).__name__}; see the endpoint's log."))
+
+    async def _authenticate(self, scope: Scope) -> User:
+        """The user: one of the settings', or else one to whom the policy gives a role."""
+        headers, params = head_of(scope)
+        name, password = credentials(headers, params)
+        if self._members is None or name in self._users:
+            return self._users.authenticate(headers, params)
+        if (user := self._members.remembered(name, password)) is not None:
+            return user
+        return await self._workers.check(partial(self._members.authenticate, name, password))
 
     @contextlib.contextmanager
     def _admit(self, request: QueryRequest) -> Iterator[Execution]:

@@ -39,8 +39,9 @@ class Progress:
 class Engine:
     """The engine under one path. Create it once per process."""
 
-    def __init__(self, data_dir: Path, reader_databases: Sequence[str]) -> None:
-        config_file = access.write_engine_files(data_dir, reader_databases)
+    def __init__(self, data_dir: Path, reader_databases: Sequence[str], role_databases: Sequence[str] = ()) -> None:
+        config_file = access.write_engine_files(data_dir, reader_databases, role_databases)
+        self.role_databases = frozenset(role_databases)
         self._path = str(data_dir)
         # The engine lives as long as one connection does.
         self._keeper = chdb.connect(f"{self._path}?config-file={config_file}")

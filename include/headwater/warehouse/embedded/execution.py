@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Hashable, Iterator
 
+from headwater.policy.model import ATTRIBUTES_SETTING
 from headwater.warehouse.embedded import formats, limits, statements
 from headwater.warehouse.embedded.access import EXTERNAL_ROLE, WRITER_ROLE
 from headwater.warehouse.embedded.engine import Engine, EngineConnection, Insert, Progress
@@ -30,7 +31,7 @@ class Execution:
     ) -> None:
         self._engine = engine
         self._sessions = sessions
-        self._caps = caps
+        self._caps = caps.of(request.user)
         self._request = request
         # With more queries than cores, a second thread per query only costs: `SELECT 1` 0.6 CPU-ms instead of 1.3.
         self._threads = {"max_threads": "1"} if crowded else {}
@@ -77,7 +78,7 @@ class Execution:
         request = self._request
         settings = limits.judge_reader_settings({**self._threads, **request.settings}, self._caps)
         settings.pop("log_comment", None)
-        self._key = (request.user.name, request.database, frozenset(settings.items()))
+        self._key = (request.user, request.database, frozenset(settings.items()))
         connection = self._engine.take(self._key)
         ready = connection is not None
         self._connection = connection = connection or self._engine.connect()
@@ -154,9 +155,12 @@ class Execution:
         if settings.get("wait_for_async_insert") == "0":
             settings["wait_for_async_insert"] = "1"
         if request.user.readonly:
-            database = request.database or (session.database if session else None) or "default"
+            user = request.user
+            database = request.database or (session.database if session else None) or user.database or "default"
             hidden = {"additional_table_filters": "{'system.processes':'0'}", "readonly": "1"}
-            connection.set_up({**_DEFAULTS, **settings, **hidden}, role=request.user.role, database=database)
+            if user.attributes:
+                hidden[ATTRIBUTES_SETTING] = user.attributes
+            connection.set_up({**_DEFAULTS, **settings, **hidden}, role=user.role, database=database)
         elif session is None:
             memory = {"max_memory_usage": str(self._caps.query_memory)}
             merged = {**_DEFAULTS, **memory, **self._threads, **settings}

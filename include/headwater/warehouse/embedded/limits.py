@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from headwater.warehouse.embedded.access import User
 from headwater.warehouse.embedded.errors import EndpointError
 
 _TRANSPORT = """
@@ -42,6 +43,11 @@ READER_MAY_NOT_SET = frozenset({"output_format_schema"})
 """Exceptions: this one names a file that is written."""
 
 
+MEMBER_MAY_NOT_SET = frozenset({"use_query_cache", "enable_analyzer", "allow_experimental_analyzer", "final"})
+"""What those may not set either who read the policy's views: these change how a view is planned, or whose answer one
+gets."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Caps of the endpoint. Rows and bytes are those of a read-only user's answer, seconds those of any his query.
@@ -59,6 +65,19 @@ class Limits:
     worker_threads: int = 64
     statement_bytes: int = 16 * 1024**2
     form_bytes: int = 256 * 1024**2
+    member: bool = False
+
+    def of(self, user: User) -> Limits:
+        """These limits, narrowed to the user's own."""
+        if user.caps is None:
+            return self
+        return replace(
+            self,
+            reader_rows=min(self.reader_rows, user.caps.rows),
+            reader_bytes=min(self.reader_bytes, user.caps.bytes),
+            reader_seconds=min(self.reader_seconds, user.caps.seconds),
+            member=True,
+        )
 
     def reader_caps(self) -> dict[str, str]:
         """The caps as engine settings."""
@@ -79,7 +98,8 @@ def judge_reader_settings(wanted: Mapping[str, str], limits: Limits) -> dict[str
     caps = limits.reader_caps()
     result = dict(caps)
     for name, value in wanted.items():
-        if name in READER_MAY_NOT_SET or not READER_MAY_SET.fullmatch(name):
+        refused = name in READER_MAY_NOT_SET or (limits.member and name in MEMBER_MAY_NOT_SET)
+        if refused or not READER_MAY_SET.fullmatch(name):
             raise EndpointError("READONLY", f"Cannot modify '{name}' setting in readonly mode.")
         if name == "readonly":
             _refuse_weaker_readonly(value)

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from headwater.warehouse.embedded import compression
-from headwater.warehouse.embedded.access import User, Users
+from headwater.warehouse.embedded.access import User
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.external import SUFFIXES, ExternalTable, external_table
 from headwater.warehouse.embedded.limits import TRANSPORT_PARAMS
@@ -68,11 +68,15 @@ class QueryRequest:
         return compression.negotiate(self.headers.get("accept-encoding", ""))
 
 
-def read_head(scope: Scope, users: Users) -> QueryRequest:
-    """Everything but the body. Raises AUTHENTICATION_FAILED and the like."""
+def head_of(scope: Scope) -> tuple[dict[str, str], dict[str, str]]:
+    """Headers (lower case) and URL parameters."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    params = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-    user = users.authenticate(headers, params)
+    return headers, dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+def read_head(scope: Scope, user: User) -> QueryRequest:
+    """Everything but the body, asked by this user. Raises SET_NON_GRANTED_ROLE and the like."""
+    headers, params = head_of(scope)
     if params.get("role"):
         raise EndpointError("SET_NON_GRANTED_ROLE", f"Role {params['role']} should be granted to set as current.")
     request = QueryRequest(

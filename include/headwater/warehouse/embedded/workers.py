@@ -1,4 +1,4 @@
-"""The threads: one for each running query, a few more for cancelling, so that there is always one to cancel with."""
+"""The threads: one for each running query, a few for cancelling, so that there is always one for it, two for logins."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Workers:
     def __init__(self, limits: Limits) -> None:
         self._workers = ThreadPoolExecutor(limits.worker_threads, thread_name_prefix="query")
         self._cancellers = ThreadPoolExecutor(4, thread_name_prefix="cancel")
+        self._checkers = ThreadPoolExecutor(2, thread_name_prefix="login")
         self._turns = Turns(limits.short_queries)
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -40,11 +41,16 @@ class Workers:
         """Run where no query's thread is taken."""
         return await asyncio.get_running_loop().run_in_executor(self._cancellers, work)
 
+    async def check(self, work: Callable[[], T]) -> T:
+        """Run a login, which is dear on purpose: a flood of wrong ones takes two threads and nobody's queries."""
+        return await asyncio.get_running_loop().run_in_executor(self._checkers, work)
+
     def cancel(self, execution: Execution) -> Future[None]:
         """Begin to cancel a query; done when it has ended."""
         return self._cancellers.submit(execution.cancel)
 
     def close(self) -> None:
         """Wait for all that runs."""
+        self._checkers.shutdown(wait=True)
         self._workers.shutdown(wait=True)
         self._cancellers.shutdown(wait=True)

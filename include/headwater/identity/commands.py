@@ -1,0 +1,141 @@
+"""`headwater identity add|list|group|password|disable`: people, service accounts, and the groups that give a role."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from headwater.console import Json, console, noun, say, table
+from headwater.errors import TerminalError
+from headwater.identity.store import Identity, IdentityStore
+from headwater.policy.loader import attribute_fault, load_policy
+from headwater.policy.model import Policy
+from headwater.settings import get_settings
+
+app = noun("People and service accounts, and the groups that give them a role.")
+
+Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of schemas/policies; repeat.")]
+Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="stores=1,2; repeat for another.")]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and . _ @ -")],
+    group: Groups = None,
+    attribute: Attributes = None,
+    service: Annotated[bool, typer.Option("--service", help="A service account, no person.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add somebody; the password is read from standard input, or asked for at a terminal."""
+    policy = load_policy()
+    settings = get_settings()
+    taken = (settings.clickhouse_user, settings.clickhouse_reader_user, settings.clickhouse_agent_user)
+    if name in taken:
+        raise TerminalError(f"'{name}' is a user of the settings", remedy="choose another name")
+    groups, attributes = _groups(policy, group or []), _attributes(policy, attribute or [])
+    policy.caller(name, groups, attributes)
+    password = _password()
+    with _store() as store:
+        made = store.add(name, "service" if service else "person", groups, attributes, password)
+    _tell(made, as_json)
+
+
+@app.command("list")
+def list_identities(as_json: Json = False) -> None:
+    """Everybody, without their passwords."""
+    with _store() as store:
+        found = store.all()
+
+    def show() -> None:
+        rows = table("name", "kind", "groups", "attributes", "expires", "disabled")
+        for one in found:
+            attributes = "; ".join(f"{key}={','.join(map(str, values))}" for key, values in one.attributes.items())
+            expires = f"{one.expires_at:%F %T}" if one.expires_at else ""
+            disabled = f"{one.disabled_at:%F %T}" if one.disabled_at else ""
+            rows.add_row(one.name, one.kind, ", ".join(one.groups), attributes, expires, disabled)
+        console().print(rows)
+
+    say(as_json, [asdict(one) for one in found], show)
+
+
+@app.command("group")
+def set_groups(
+    name: Annotated[str, typer.Argument(help="Who.")],
+    group: Groups = None,
+    attribute: Attributes = None,
+    as_json: Json = False,
+) -> None:
+    """Put somebody into these groups, instead of those before; with --attribute, give these attributes."""
+    policy = load_policy()
+    groups = _groups(policy, group or []) if group else None
+    attributes = _attributes(policy, attribute) if attribute else None
+    with _store() as store:
+        before = store.get(name)
+        policy.caller(name, before.groups if groups is None else groups)
+        changed = store.change(name, groups=groups, attributes=attributes)
+    _tell(changed, as_json)
+
+
+@app.command()
+def password(name: Annotated[str, typer.Argument(help="Whose.")], as_json: Json = False) -> None:
+    """Set another password, from standard input or asked for at a terminal; the old one is refused from now on."""
+    with _store() as store:
+        store.get(name)
+        changed = store.set_password(name, _password())
+    _tell(changed, as_json)
+
+
+@app.command()
+def disable(name: Annotated[str, typer.Argument(help="Who.")], as_json: Json = False) -> None:
+    """Refuse somebody from now on."""
+    with _store() as store:
+        changed = store.disable(name)
+    say(as_json, asdict(changed), f"{name} is disabled")
+
+
+def _tell(identity: Identity, as_json: bool) -> None:
+    policy = load_policy()
+    role = policy.caller(identity.name, identity.groups).role.name
+    text = f"{identity.name} ({identity.kind}) is in {', '.join(identity.groups)} and so has the role {role}"
+    say(as_json, {**asdict(identity), "role": role}, text)
+
+
+def _groups(policy: Policy, groups: list[str]) -> list[str]:
+    for group in groups:
+        if group not in policy.groups:
+            raise TerminalError(f"there is no group '{group}'", remedy=f"known are: {', '.join(policy.groups)}")
+    return groups
+
+
+def _attributes(policy: Policy, given: list[str]) -> dict[str, list[str | int]]:
+    found: dict[str, list[str | int]] = {}
+    for text in given:
+        name, _, values = text.partition("=")
+        if name not in policy.attributes:
+            raise TerminalError(f"there is no attribute '{name}'", remedy=f"known are: {', '.join(policy.attributes)}")
+        parts = [part.strip() for part in values.split(",") if part.strip()]
+        whole = policy.attributes[name].type == "long" and all(part.lstrip("-").isdigit() for part in parts)
+        found[name] = [int(part) for part in parts] if whole else list(parts)
+        if fault := attribute_fault(name, found[name], policy.attributes):
+            raise TerminalError(fault, remedy="write --attribute name=value,value")
+    return found
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+@contextmanager
+def _store() -> Iterator[IdentityStore]:
+    store = IdentityStore(get_settings())
+    try:
+        yield store
+    finally:
+        store.close()
