@@ -36,6 +36,7 @@ from bench.soak_judgement import judged, slowest_by_minute
 from bench.soak_upkeep import SERVICES, VICTIMS, Meter, Supervisor, job, until_it_works
 from headwater.embedded import processes
 from headwater.embedded import stack as embedded
+from headwater.errors import RetryableError
 from headwater.settings import get_settings
 from headwater.streaming import supervision
 
@@ -47,8 +48,9 @@ PORT_BASE = 18_600
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the soak; 0 where everything held."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: the stack is ended
     chance = random.Random(options.seed)  # noqa: S311  (which process dies next, not a secret)
-    with _home() as outcome, clicks.project() as project:
+    with _home(options.port_base) as outcome, clicks.project() as project:
         result = _soak(project, options.rate, options.minutes * 60, chance)
         outcome["held"] = result["held"]
     result |= {"rate": options.rate, "minutes": options.minutes, "seed": options.seed, "machine": machine()}
@@ -65,16 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=20.0, help="how long events are offered (20)")
     parser.add_argument("--rate", type=int, default=20_000, help="events per second (20,000)")
     parser.add_argument("--seed", type=int, default=1, help="which processes die when (1)")
+    parser.add_argument("--port-base", type=int, default=PORT_BASE, help=f"its ports start here ({PORT_BASE:,})")
     return parser
 
 
 @contextmanager
-def _home() -> Iterator[dict[str, bool]]:
+def _home(port_base: int) -> Iterator[dict[str, bool]]:
     """A stack below a home of its own, wiped afterwards if all `held`; downloads are those of the project."""
     downloads = get_settings().downloads_dir
     own = {
         "HEADWATER_HOME": tempfile.mkdtemp(prefix="headwater-soak-"),
-        "HEADWATER_PORT_BASE": str(PORT_BASE),
+        "HEADWATER_PORT_BASE": str(port_base),
         "HEADWATER_DOWNLOADS_DIR": str(downloads),
     }
     Path(own["HEADWATER_HOME"]).chmod(0o755)
@@ -119,9 +122,10 @@ def _soak(project: Path, rate: int, seconds: float, chance: random.Random) -> di
     result |= {"event_to_clickhouse_p50_s": round(float(p50), 2), "event_to_clickhouse_p99_s": round(float(p99), 2)}
     result |= {"event_to_clickhouse_most_s": round(float(most), 2), "caught_up_s": round(caught_up, 1)}
     result |= {"slowest_by_minute_s": slowest_by_minute(offer, delays), "memory_mb": meter.megabytes()}
+    result |= {"offered": {"begin": offer.begin, "versions": offer.versions}, "upkeep": upkeep}
+    print(json.dumps(result), flush=True)  # should the judgement fail, it can be made again from this and the home
     verdict = judged(offer)
-    compacted = upkeep["compaction"]["files_rewritten"]
-    return result | {"upkeep": upkeep} | verdict | {"held": verdict["held"] and bool(killed) and compacted > 0}
+    return result | verdict | {"held": verdict["held"] and bool(killed)}
 
 
 def _disturb(
@@ -177,9 +181,17 @@ def _build() -> dict[str, Any]:
 
 
 def _compact() -> dict[str, Any]:
-    told, tries = until_it_works(lambda: job("maintain_tables", "--settled", "0"))
-    done = told[f"bronze.{clicks.NAME}"]["done"]["compact"]
-    return {"tries": tries, "seconds": told["seconds"], "files_rewritten": 0} | done
+    """Until it has rewritten something: while the stream was away there may be next to nothing."""
+
+    def rewritten() -> dict[str, Any]:
+        told = job("maintain_tables", "--settled", "0")
+        done = told[f"bronze.{clicks.NAME}"]["done"].get("compact", {})
+        if not done.get("files_rewritten"):
+            raise RetryableError(f"nothing was compacted: {done}", where="maintain_tables")
+        return {"seconds": told["seconds"], **done}
+
+    done, tries = until_it_works(rewritten)
+    return {"tries": tries, **done}
 
 
 if __name__ == "__main__":
