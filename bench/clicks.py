@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from pyiceberg.exceptions import NoSuchTableError
 
@@ -103,9 +103,12 @@ class Offer:
     begin: float = 0.0
     next: int = 0
     error: BaseException | None = None
+    versions: dict[int, int] = field(default_factory=dict)
+    """The first event written with each version of the schema."""
     stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _writer: _Writer | None = None
+    _refusal: KafkaError | None = None
 
     def start(self) -> None:
         """Begin with the event `first`, which is due now."""
@@ -137,23 +140,31 @@ class Offer:
 
     def _send(self) -> None:
         producer = Producer(
-            producer_config() | {"linger.ms": 5, "message.timeout.ms": MESSAGE_TIMEOUT_SECONDS * 1000, "log_level": 0}
+            producer_config()
+            | {"linger.ms": 5, "message.timeout.ms": MESSAGE_TIMEOUT_SECONDS * 1000, "log_level": 0}
+            | {"on_delivery": self._delivered}
         )
         self.use_newest_schema()
         last = self.first + int(self.rate * self.seconds)
-        while self.next < last and not self.stopping.is_set():
+        while self.next < last and not self.stopping.is_set() and self._refusal is None:
             until = min(last, self.first + int((time.time() - self.begin) * self.rate))
             if until > self.next:
                 numbers = np.arange(self.next, min(until, self.next + LARGEST_BATCH), dtype=np.int64)
                 self._produce(producer, numbers)
                 self.next = int(numbers[-1]) + 1
             producer.poll(0 if until - self.next > LARGEST_BATCH else TICK_SECONDS)
-        if waiting := producer.flush(MESSAGE_TIMEOUT_SECONDS):
-            raise RetryableError(f"{waiting} events were not acknowledged", where=f"topic {TOPIC}")
+        if (waiting := producer.flush(MESSAGE_TIMEOUT_SECONDS)) or self._refusal:
+            raise RetryableError(f"{waiting} events not acknowledged; {self._refusal}", where=f"topic {TOPIC}")
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        """An event that the broker does not have ends the offer: offsets would not follow from numbers any more."""
+        self._refusal = self._refusal or error
 
     def _produce(self, producer: Producer, numbers: Numbers) -> None:
-        assert self._writer is not None
-        values = self._writer.encoder.encode(events(numbers, self.due(numbers), self._writer.version))
+        writer = self._writer  # one for the whole batch: another thread may set the next one
+        assert writer is not None
+        values = writer.encoder.encode(events(numbers, self.due(numbers), writer.version))
+        self.versions.setdefault(writer.version, int(numbers[0]))
         for number, value in zip(numbers.tolist(), values, strict=True):
             if self.broken and is_broken(number):
                 value = value[:BROKEN_BYTES]

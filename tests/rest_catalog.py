@@ -32,8 +32,9 @@ MODULES = {
     f"{OURS}api:1.10.0:": "627061d401dba9d1a8cada2da6394640c2e803102bb676fb34e5f65503cf2c51",
     f"{OURS}common:1.10.0:": "5ce6ec8262b4c6f8151d9e36ebe013bd23ec0f310508173f72c43bc073d5f519",
     f"{OURS}bundled-guava:1.10.0:": "05b79072e19071b1bcf7a4e382d624b3b2ccad6eaf79627676219bb48e4e834d",
-    # As new as the AWS SDK of Spark's bundle, whose HTTP client an older one does not know.
-    f"{OURS}aws:1.12.0:": "ec82373b4126e54f415768081926773b07c959eec14268e806c8e441324217a5",
+    f"{OURS}aws:1.10.0:": "fe9b8980fb79f6a89e94c6c8f61453f723403fdf00a9813e92d4a5954587c22a",
+    # Its own AWS SDK: that of Spark's bundle is of another version than this Iceberg was made with.
+    f"{OURS}aws-bundle:1.10.0:": "172370cfc32a5f1ae5399b210e86fc04a366dc29a112d97ac8ffc74df7525596",
     f"{JETTY}server:11.0.26:": "3cc3b203b96c7115151ea94cad8af43c0914bfb6fe20cf2ca8378ec6822fa471",
     f"{JETTY}servlet:11.0.26:": "c09469f1045f9e207732692b3bc56e8fe4d0599de52d3bd593927c4a9060e679",
     f"{JETTY}http:11.0.26:": "de738c8cfd5701627b5373c42376453beb8276f989d75e5258e3b1ffe217e938",
@@ -63,7 +64,7 @@ def running_rest_catalog(settings: Settings, folder: Path, properties: Mapping[s
     # As the server reads its environment: _ is a dot, __ a dash.
     variables = {f"CATALOG_{n.replace('-', '__').replace('.', '_').upper()}": v for n, v in known.items()}
     classpath = [*jars, *(Path(pyspark.__file__).parent / "jars").glob("*.jar")]
-    classpath += [jar for jar in settings.jars_dir.glob("*.jar") if jar.name.startswith(("iceberg-aws", "postgresql"))]
+    classpath += [jar for jar in settings.jars_dir.glob("*.jar") if jar.name.startswith("postgresql")]
     command = [str(java), "-Xmx256m", "-cp", ":".join(map(str, classpath)), MAIN]
     with (folder / "rest-catalog.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=child_environment(variables))
