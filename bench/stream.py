@@ -77,6 +77,15 @@ def measure_stream(context: Context) -> list[Measurement]:
     return [cold, *sold, *_with_target(seen)]
 
 
+def warm_stream(dataset: Dataset, rows: int) -> Measurement:
+    """The second of two runs of the stream in a JVM of its own."""
+    spark = stream_session(get_settings())
+    try:
+        return [_to_bronze(spark, dataset, rows, "plain events, Kafka to bronze, warm") for _ in range(2)][-1]
+    finally:
+        spark.stop()
+
+
 def _warm(spark: SparkSession, dataset: Dataset, schema: dict[str, object], rows: int, what: str) -> list[Measurement]:
     """Raw, decoded and bronze, each at its second time; the last two with their share of the decoded one."""
     settings, value = get_settings(), F.col("value")

@@ -14,12 +14,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from headwater.contracts.loader import load_contracts
-from headwater.contracts.model import STREAMED
 from headwater.jobs import job_parser, run_job
-from headwater.settings import get_settings
-from headwater.streaming.application import run
-from headwater.streaming.session import stream_session
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,10 +32,9 @@ def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("py4j", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    settings, contracts = get_settings(), load_contracts()
-    names = arguments.dataset or [dataset.name for dataset in contracts.of_kind(*STREAMED)]
-    datasets = [contracts.get(name) for name in names]
-    return run(stream_session(settings), settings, datasets, once=arguments.once)
+    from headwater.streaming.starting import start
+
+    return start(arguments.dataset, once=arguments.once)
 
 
 if __name__ == "__main__":

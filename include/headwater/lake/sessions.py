@@ -9,6 +9,7 @@ in a private file, never on a command line.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,8 +97,11 @@ def _catalog(settings: Settings) -> dict[str, str]:
     }
 
 
-def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
-    """A session on the lake: Spark Connect where `spark_remote` is set, else (or if asked) classic; logs warnings."""
+def get_spark(app_name: str, *, classic: bool = False, engine: Mapping[str, str] | None = None) -> SparkSession:
+    """A session on the lake: Spark Connect where `spark_remote` is set, else (or if asked) classic; logs warnings.
+
+    `engine` are properties of a Spark that is started here, over those of the platform.
+    """
     from pyspark.sql import SparkSession
 
     settings = get_settings()
@@ -114,7 +118,7 @@ def get_spark(app_name: str, *, classic: bool = False) -> SparkSession:
         downloads.ensure(settings, ("spark",), ensure_java(settings).executable)
         # PySpark starts whatever Java it finds first, be it one that Spark cannot run on.
         extend_environment(environment(settings))
-    conf = spark_conf()
+    conf = {**spark_conf(), **(engine or {})}
     Path(conf["spark.local.dir"]).mkdir(parents=True, exist_ok=True)
     launch = SparkConf(loadDefaults=False).setAll([(name, conf[name]) for name in LAUNCH_ONLY])
     # Starts the JVM with what goes on its command line; all else, the password among it, follows in memory.

@@ -23,7 +23,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import Column as SparkColumn
@@ -65,7 +64,7 @@ _FINEST = 18
 
 
 def change_rows(
-    records: DataFrame, writers: Writers, dataset: Dataset, *, topic_id: str, source_system: str, ingested_at: datetime
+    records: DataFrame, writers: Writers, dataset: Dataset, *, topic_id: str, source_system: str
 ) -> DataFrame:
     """Rows of bronze, one for each record of Spark's Kafka source."""
     decoded = records
@@ -81,7 +80,7 @@ def change_rows(
     change = f"CASE {' '.join(cases)} ELSE {nothing} END" if cases else nothing
     decoded = decoded.withColumn("_change", F.expr(change))
     payload = [F.expr(f"_change.`{c.name}`").alias(c.name) for c in dataset.source_columns]
-    told = provenance(writers, _error(writers), topic_id=topic_id, source_system=source_system, ingested_at=ingested_at)
+    told = provenance(writers, _error(writers), topic_id=topic_id, source_system=source_system)
     names = " ".join(f"WHEN _change.`_op` = '{op}' THEN '{name}'" for op, name in OPERATIONS.items())
     operation = F.expr(f"CASE WHEN value IS NULL THEN 'tombstone' {names} END").alias(OPERATION)
     places = [F.expr(f"_change.`{name}`").alias(name) for name in (LSN, PRIOR_COMMIT, COMMITTED_AT, "_tx_id")]

@@ -17,13 +17,11 @@ what exceeds them counts as undecodable.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.avro.functions import from_avro
-from pyspark.sql.types import StructType
 
 from headwater.streaming.writers import Writers
 
@@ -33,31 +31,26 @@ REQUIRED_FIELD = "event_id"
 _HEADER_BYTES = 5
 
 
-def bronze_rows(
-    records: DataFrame,
-    writers: Writers,
-    types: Mapping[str, str],
-    *,
-    topic_id: str,
-    source_system: str,
-    ingested_at: datetime,
-) -> DataFrame:
-    """Rows of bronze, one for each record of Spark's Kafka source.
+def bronze_projection(
+    writers: Writers, types: Mapping[str, str], *, topic_id: str, source_system: str
+) -> Callable[[DataFrame], DataFrame]:
+    """What makes rows of bronze of records of Spark's Kafka source, one of each.
 
     `types` are the Spark types (as DDL) of the payload columns of the table; a payload field is cast to it, and a
     field that is not among them keeps the type it has in Avro.
+
+    It is the same for all batches: to tell the JVM of these columns takes longer than to plan what is to be done.
     """
-    decoded = records.withColumn("_decoded", _by_own_schema(writers)) if writers.by_id else _undecoded(records)
+    decoded = _by_own_schema(writers) if writers.by_id else F.lit(None).cast(f"struct<{REQUIRED_FIELD}:string>")
+    names = [field["name"] for field in writers.reader["fields"]] if writers.by_id else [REQUIRED_FIELD]
     is_read = F.col("_decoded").getField(REQUIRED_FIELD).isNotNull()
     error = F.when(is_read, F.lit(None).cast("string")).otherwise(why_unreadable(writers))
-    payload = [_payload_column(name, types.get(name)) for name in _payload_names(decoded)]
-    told = provenance(writers, error, topic_id=topic_id, source_system=source_system, ingested_at=ingested_at)
-    return decoded.select(*payload, *told)
+    payload = [_payload_column(name, types.get(name)) for name in names]
+    columns = [*payload, *provenance(writers, error, topic_id=topic_id, source_system=source_system)]
+    return lambda records: records.withColumn("_decoded", decoded).select(*columns)
 
 
-def provenance(
-    writers: Writers, error: Column, *, topic_id: str, source_system: str, ingested_at: datetime
-) -> list[Column]:
+def provenance(writers: Writers, error: Column, *, topic_id: str, source_system: str) -> list[Column]:
     """What bronze says of a record beside its payload, whatever that is; `error` is null where it could be read."""
     return [
         F.col("topic").alias("_kafka_topic"),
@@ -68,7 +61,7 @@ def provenance(
         F.col("timestamp").alias("_kafka_timestamp"),
         _schema_id(writers).alias("_schema_id"),
         F.lit(source_system).alias("_source_system"),
-        _of_this_batch(ingested_at).alias("_ingested_at"),
+        _moment_of_this_batch().alias("_ingested_at"),
         record_hash(F.col("value")).alias("_record_hash"),
         F.lit(0).alias("_attempt"),
         error.alias("_error"),
@@ -77,14 +70,14 @@ def provenance(
     ]
 
 
-def _of_this_batch(moment: datetime) -> Column:
-    """The moment as a constant that does not stand in the generated code.
+def _moment_of_this_batch() -> Column:
+    """When the batch was planned, as a constant that does not stand in the generated code.
 
     Spark writes a number, a date or a timestamp into the Java it generates, so a literal that is another in each batch
     has each batch compiled anew, and run cold. An array is handed over as an object; its place is only known to be 0 at
     run time, or the optimizer would take the moment out of it.
     """
-    return F.array(F.lit(moment).cast("timestamp"))[F.least(F.col("partition"), F.lit(0))]
+    return F.array(F.current_timestamp())[F.least(F.col("partition"), F.lit(0))]
 
 
 def record_hash(value: Column) -> Column:
@@ -128,17 +121,6 @@ def _by_own_schema(writers: Writers) -> Column:
         chosen = F.when(condition, struct) if chosen is None else chosen.when(condition, struct)
     assert chosen is not None  # noqa: S101  (the caller has looked)
     return chosen
-
-
-def _undecoded(records: DataFrame) -> DataFrame:
-    """No schema is registered: no record can be decoded, and there are no payload columns."""
-    return records.withColumn("_decoded", F.lit(None).cast(f"struct<{REQUIRED_FIELD}:string>"))
-
-
-def _payload_names(decoded: DataFrame) -> list[str]:
-    struct = decoded.schema["_decoded"].dataType
-    assert isinstance(struct, StructType)  # noqa: S101  (for the type checker)
-    return struct.names
 
 
 def _payload_column(name: str, target: str | None) -> Column:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 Scan = DataScan | IncrementalAppendScan
 
 POLL_SECONDS = 1.0
+ROWS_PER_STEP = 250_000
+"""A follower that is behind takes so many rows or more before it records how far it has come."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
@@ -167,16 +169,16 @@ class LiveFollower:
         else:
             yield from self._beyond(table, position)
             return
-        for snapshot in reversed(unseen):
-            if operation_of(snapshot) == "append" and int(properties_of(snapshot).get("added-records", 0)):
-                yield snapshot, self._added(table, snapshot), ""
+        appends = [s for s in reversed(unseen) if operation_of(s) == "append" and _added(s)]
+        for first, last in together(appends):
+            yield last, self._between(table, first, last), ""
 
-    def _added(self, table: Table, snapshot: Snapshot) -> Scan:
-        """The rows one append brought."""
+    def _between(self, table: Table, first: Snapshot, last: Snapshot) -> Scan:
+        """The rows that the appends from `first` up to `last` brought."""
         return table.incremental_append_scan(
             selected_fields=self._rows.needed(table),
-            from_snapshot_id_exclusive=snapshot.parent_snapshot_id,
-            to_snapshot_id_inclusive=snapshot.snapshot_id,
+            from_snapshot_id_exclusive=first.parent_snapshot_id,
+            to_snapshot_id_inclusive=last.snapshot_id,
         )
 
     def _whole(self, table: Table, reason: str) -> Iterator[tuple[Snapshot, Scan, str]]:
@@ -209,9 +211,6 @@ class LiveFollower:
 
     def _take(self, client: Client, table: Table, snapshot: Snapshot, scan: Scan, mark: str) -> int:
         """Insert a step's rows, then record that they are there; rows inserted."""
-        if live_uuid(client, self.dataset.name) != self._uuid:
-            self._close()
-            raise RetryableError("the table was made anew meanwhile; the next attempt fills it", where=self._table)
         chunks: Counter[str] = Counter()
         inserted = 0
         for path, batch in file_batches(scan):
@@ -237,5 +236,24 @@ class LiveFollower:
     def _record(self, client: Client, position: LivePosition) -> None:
         self._position = position
         crash.reached("before-position")
-        write_position(client, self.dataset.name, position, self._uuid, self._claimed)
+        try:
+            write_position(client, self.dataset.name, position, self._uuid, self._claimed)
+        except RetryableError:
+            self._close()  # what is known of the table is of another
+            raise
         crash.reached("after-position")
+
+
+def _added(snapshot: Snapshot) -> int:
+    """Rows that the snapshot brought."""
+    return int(properties_of(snapshot).get("added-records", 0))
+
+
+def together(appends: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, Snapshot]]:
+    """First and last of those that are taken in one step: what a step costs apart from its rows is paid once."""
+    start, rows = 0, 0
+    for number, snapshot in enumerate(appends):
+        rows += _added(snapshot)
+        if rows >= ROWS_PER_STEP or number == len(appends) - 1:
+            yield appends[start], snapshot
+            start, rows = number + 1, 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts.clickhouse import create_table_sql
 from headwater.contracts.model import Dataset
-from headwater.errors import TerminalError
+from headwater.errors import RetryableError, TerminalError
 from headwater.streaming.live_views import LiveView
 from headwater.warehouse.ddl import table_uuid
 
@@ -36,6 +36,11 @@ INSERT INTO platform.live_positions (dataset, snapshot_id, topic_id, offsets, up
 SELECT {dataset:String}, {snapshot:Int64}, {topic:String}, {offsets:String}, now64(6, 'UTC'), {table:String},
        {token:UInt64}
 WHERE {token:UInt64} >= (SELECT max(token) FROM platform.live_positions WHERE dataset = {dataset:String})
+"""
+
+AFTERWARDS = """
+SELECT (SELECT max(token) FROM platform.live_positions WHERE dataset = {dataset:String}),
+       (SELECT toString(any(uuid)) FROM system.tables WHERE database = 'live' AND name = {dataset:String})
 """
 
 
@@ -101,14 +106,18 @@ def write_position(client: Client, dataset: str, position: LivePosition, table: 
     """Record a position in the live table with the id `table`, for the writer with `token`; the newest counts.
 
     One statement compares and records, by ClickHouse's own clock: a writer that was stopped just before it and resumes
-    cannot take the position back. Raises `PositionTaken` where a writer with a higher token has recorded one.
+    cannot take the position back. Raises `PositionTaken` where a writer with a higher token has recorded one, and
+    `RetryableError` where the table is another by now: of that one the position says nothing.
     """
     row = {"dataset": dataset, "table": table, "token": token, "snapshot": position.snapshot_id}
     row |= {"topic": position.topic_id, "offsets": json.dumps(position.offsets)}
     client.command(RECORD, parameters=row)
-    if (valid := valid_token(client, dataset)) > token:
+    valid, there = client.query(AFTERWARDS, parameters={"dataset": dataset}).result_rows[0]
+    if valid > token:
         raise PositionTaken(
             f"fenced out: writer {token} was followed by writer {valid}",
             where=f"live.{dataset}",
             remedy="nothing to do: the other one goes on from the recorded position",
         )
+    if there != table:
+        raise RetryableError("the table was made anew meanwhile; the next attempt fills it", where=f"live.{dataset}")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from headwater.lake.sessions import CATALOG
 from headwater.streaming import crash, gaps
 from headwater.streaming.broker import Broker
 from headwater.streaming.changes import change_rows, unlike
-from headwater.streaming.decode import bronze_rows
+from headwater.streaming.decode import bronze_projection
 from headwater.streaming.ledger import Account, nearest_account
 from headwater.streaming.positions import OffsetsGone
 from headwater.streaming.writers import SubjectSchemas, Writers, reader_schema
@@ -78,7 +77,7 @@ class BronzeSink:
         self._checkpoint, self._fence, self._stopping = checkpoint, fence, stopping
         self._committing, self._report, self._committed = committing, report, committed
         self._writers: Writers | None = None
-        self._types: dict[str, str] = {}
+        self._rows: Callable[[DataFrame], DataFrame] | None = None
 
     @property
     def table_name(self) -> str:
@@ -103,16 +102,8 @@ class BronzeSink:
             self._committed(Progress(written, written.added or 0, time.monotonic() - begun))
 
     def _append(self, batch: DataFrame, account: Account) -> None:
-        assert self._writers is not None  # noqa: S101  (refreshed just before)
-        told: dict[str, Any] = {
-            "topic_id": account.topic_id,
-            "source_system": self.dataset.source_system,
-            "ingested_at": datetime.now(UTC),
-        }
-        if self.dataset.captured:
-            rows = change_rows(batch, self._writers, self.dataset, **told)
-        else:
-            rows = bronze_rows(batch, self._writers, self._types, **told)
+        assert self._rows is not None  # noqa: S101  (refreshed just before)
+        rows = self._rows(batch)
         files = max(1, -(-sum(account.counts.values()) // ROWS_PER_FILE))
         writer = rows.coalesce(files).writeTo(f"{CATALOG}.{self.table_name}")
         for key, value in account.properties().items():
@@ -159,14 +150,17 @@ class BronzeSink:
         by_id = self._ask_registry()
         if self._writers is not None and self._writers.by_id == by_id:
             return
+        told = {"topic_id": self.account.topic_id, "source_system": self.dataset.source_system}
         if self.dataset.captured:
-            self._writers = Writers(by_id, {})
+            writers = Writers(by_id, {})
+            self._writers, self._rows = writers, lambda records: change_rows(records, writers, self.dataset, **told)
             apply_table(self._catalog, self.dataset, self.table_name)
             for difference in unlike(self.dataset, by_id):
                 log.warning("%s: %s", self.dataset.name, difference)
             return
-        self._writers = Writers(by_id, reader_schema(avro_schema(self.dataset), by_id))
-        self._types = evolved_types(spark, self._catalog, self.dataset, self._writers)
+        writers = Writers(by_id, reader_schema(avro_schema(self.dataset), by_id))
+        types = evolved_types(spark, self._catalog, self.dataset, writers)
+        self._writers, self._rows = writers, bronze_projection(writers, types, **told)
 
     def _ask_registry(self) -> Mapping[int, Any]:
         while True:

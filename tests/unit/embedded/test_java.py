@@ -41,6 +41,27 @@ def test_others_cannot_and_it_says_why(runtime, prints, code, fault):
     assert fault in inspect(runtime("bad", prints, code)).fault
 
 
+@pytest.mark.parametrize(
+    ("released", "fault"),
+    [
+        (f'JAVA_VERSION="17.0.15"\nMODULES="java.base {NEEDED_MODULE}"\n', ""),
+        (f'JAVA_VERSION="25"\nMODULES="java.base {NEEDED_MODULE}"\n', "Java 25"),
+        ('JAVA_VERSION="21.0.2"\nMODULES="java.base"\n', NEEDED_MODULE),
+    ],
+)
+def test_what_its_release_file_says_is_not_asked_again(runtime, released, fault):
+    home = runtime("told", "would say nothing", code=1)
+    (home / "release").write_text(released)
+    found = inspect(home).fault
+    assert fault in found if fault else not found
+
+
+def test_a_release_file_without_modules_says_too_little(runtime):
+    home = runtime("old", modules("17"))
+    (home / "release").write_text('JAVA_VERSION="1.8.0_452"\n')
+    assert inspect(home).version == 17
+
+
 def test_a_directory_without_java_is_none(tmp_path):
     assert inspect(tmp_path).fault == "no bin/java in it"
 
