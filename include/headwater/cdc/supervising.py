@@ -87,9 +87,11 @@ def supervise(settings: Settings | None = None) -> Look | None:
         row = restarts.read(connection, capture.connector)
         verdict = judge(observe(settings, capture), settings)
         look = Look(capture.connector, verdict.condition, verdict.reason)
-        if verdict.condition == "running" and row.well_since(settings.stream_restart_forgiven_seconds):
-            restarts.forgive(connection, capture.connector)
-        if row.given_up and verdict.condition not in ("running", "stopped"):
+        if verdict.condition == "running":
+            if row.given_up or row.well_since(settings.stream_restart_forgiven_seconds):  # somebody has mended it
+                restarts.forgive(connection, capture.connector)
+            return look
+        if row.given_up and verdict.condition != "stopped":
             return Look(look.connector, look.found, look.reason, "given up", row.given_up)
         if verdict.over or (verdict.start and row.restarts >= settings.stream_restart_budget):
             why = f"{verdict.condition}: {verdict.reason}"
