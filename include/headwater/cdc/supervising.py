@@ -10,6 +10,7 @@ reading everything anew helps. A connector that people have stopped or paused is
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 60.0
 """So long a restart is watched until it runs: a new worker waits for the old one's session to end."""
+STALE_SECONDS = 5.0
+"""So long the worker may still tell of the failure before the restart."""
 REGISTRY_SECONDS = 5.0
 SET_ASIDE = "when that is mended: `headwater cdc apply`"
 
@@ -166,11 +169,18 @@ def _start(settings: Settings, capture: Capture, verdict: Verdict) -> str:
         with Worker(settings) as worker:
             if verdict.condition != "no worker":
                 worker.restart(capture.connector, only_failed=verdict.condition == "failed")
-            worker.await_state(capture.connector, "start", lambda one: one.running, SETTLE_SECONDS)
+            asked = time.monotonic()
+            state = worker.await_state(
+                capture.connector,
+                "start",
+                lambda one: one.running or (one.failed and time.monotonic() - asked > STALE_SECONDS),
+                SETTLE_SECONDS,
+            )
     except HeadwaterError as error:
         log.error("%s", error)
         return str(error)
-    return "it runs"  # for now: the next look sees a task that fails at the same record again
+    # For now: a task runs until it comes to the record that it failed at, and the next look sees that.
+    return f"fails again: {state.cause}" if state.failed else "it runs"
 
 
 def _registry_fault(settings: Settings) -> str:
