@@ -10,6 +10,7 @@ reading everything anew helps. A connector that people have stopped or paused is
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,8 +28,10 @@ from headwater.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 30.0
-"""So long a restart is watched, to tell what came of it; the next look sees what comes later."""
+SETTLE_SECONDS = 60.0
+"""So long a restart is watched until it runs: a new worker waits for the old one's session to end."""
+STALE_SECONDS = 5.0
+"""So long the worker may still tell of the failure before the restart."""
 REGISTRY_SECONDS = 5.0
 SET_ASIDE = "when that is mended: `headwater cdc apply`"
 
@@ -87,9 +90,11 @@ def supervise(settings: Settings | None = None) -> Look | None:
         row = restarts.read(connection, capture.connector)
         verdict = judge(observe(settings, capture), settings)
         look = Look(capture.connector, verdict.condition, verdict.reason)
-        if verdict.condition == "running" and row.well_since(settings.stream_restart_forgiven_seconds):
-            restarts.forgive(connection, capture.connector)
-        if row.given_up and verdict.condition not in ("running", "stopped"):
+        if verdict.condition == "running":
+            if row.given_up or row.well_since(settings.stream_restart_forgiven_seconds):  # somebody has mended it
+                restarts.forgive(connection, capture.connector)
+            return look
+        if row.given_up and verdict.condition != "stopped":
             return Look(look.connector, look.found, look.reason, "given up", row.given_up)
         if verdict.over or (verdict.start and row.restarts >= settings.stream_restart_budget):
             why = f"{verdict.condition}: {verdict.reason}"
@@ -164,12 +169,17 @@ def _start(settings: Settings, capture: Capture, verdict: Verdict) -> str:
         with Worker(settings) as worker:
             if verdict.condition != "no worker":
                 worker.restart(capture.connector, only_failed=verdict.condition == "failed")
+            asked = time.monotonic()
             state = worker.await_state(
-                capture.connector, "start", lambda one: one.running or one.failed, SETTLE_SECONDS
+                capture.connector,
+                "start",
+                lambda one: one.running or (one.failed and time.monotonic() - asked > STALE_SECONDS),
+                SETTLE_SECONDS,
             )
     except HeadwaterError as error:
         log.error("%s", error)
         return str(error)
+    # For now: a task runs until it comes to the record that it failed at, and the next look sees that.
     return f"fails again: {state.cause}" if state.failed else "it runs"
 
 
