@@ -35,7 +35,7 @@ ANOTHER = "headwater-stream-of-another-home"
 GUEST = """
 import sys
 from pyspark.sql import SparkSession
-conf = {"spark.driver.host": "127.0.0.1", "spark.driver.memory": "300m", "spark.ui.enabled": "false"}
+conf = {"spark.driver.host": "127.0.0.1", "spark.driver.memory": "512m", "spark.ui.enabled": "false"}
 SparkSession.builder.master(sys.argv[1]).appName(sys.argv[2]).config(map=conf).getOrCreate()
 sys.stdin.read()
 """
@@ -173,8 +173,9 @@ def test_a_sick_application_is_ended_on_the_cluster_too_and_no_other(case: Strea
     assert running is not None
     mine = application_name(settings)
     assert cluster.names() == [mine]
-    with another_application(cluster, settings):
-        await_that(lambda: sorted(cluster.names()) == sorted([mine, ANOTHER]), "both are there", 120)
+    with another_application(cluster, settings) as guest:
+        there = sorted([mine, ANOTHER])
+        await_that(lambda: guest.poll() is not None or sorted(cluster.names()) == there, "both are there", 120)
         processes.pid_file(settings, supervision.PROCESS).unlink()  # its submitter died before it wrote it
         adopted = launcher(settings).poll([supervision.statuses()[0].row])
         assert adopted is not None
@@ -188,11 +189,11 @@ def test_a_sick_application_is_ended_on_the_cluster_too_and_no_other(case: Strea
 
 
 @contextmanager
-def another_application(cluster: Cluster, settings: Settings) -> Iterator[None]:
+def another_application(cluster: Cluster, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-c", GUEST, cluster.master, ANOTHER]
     told = child_environment(java_environment(settings))
     guest = subprocess.Popen(command, stdin=subprocess.PIPE, env=told, start_new_session=True)
     try:
-        yield
+        yield guest
     finally:
         guest.communicate(timeout=60)
