@@ -127,6 +127,11 @@ class Offer:
         self._thread = threading.Thread(target=self._run, name="offer", daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether there are events yet to be offered or acknowledged."""
+        return self._thread is not None and self._thread.is_alive()
+
     def finish(self) -> int:
         """Wait for the end and for all acknowledgements; the number after the last event. Raises what went wrong."""
         assert self._thread is not None

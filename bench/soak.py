@@ -36,7 +36,6 @@ from bench.soak_judgement import judged, slowest_by_minute
 from bench.soak_upkeep import SERVICES, VICTIMS, Meter, Supervisor, job, until_it_works
 from headwater.embedded import processes
 from headwater.embedded import stack as embedded
-from headwater.errors import RetryableError
 from headwater.settings import get_settings
 from headwater.streaming import supervision
 
@@ -125,7 +124,8 @@ def _soak(project: Path, rate: int, seconds: float, chance: random.Random) -> di
     result |= {"offered": {"begin": offer.begin, "versions": offer.versions}, "upkeep": upkeep}
     print(json.dumps(result), flush=True)  # should the judgement fail, it can be made again from this and the home
     verdict = judged(offer)
-    return result | verdict | {"held": verdict["held"] and bool(killed)}
+    disturbed = bool(killed) and upkeep["compaction"]["files_rewritten"] > 0
+    return result | verdict | {"held": verdict["held"] and disturbed}
 
 
 def _disturb(
@@ -136,9 +136,9 @@ def _disturb(
     done: dict[str, Future[dict[str, Any]]] = {}
     with ThreadPoolExecutor(3) as pool:
         plans = [
-            (seconds / 4, lambda: done.update(silver=pool.submit(_build))),
+            (seconds / 4, lambda: done.update(silver=pool.submit(_build, offer))),
             (seconds / 3, lambda: done.update(schema=pool.submit(_add_column, project, offer))),
-            (seconds / 2, lambda: done.update(compaction=pool.submit(_compact))),
+            (seconds / 2, lambda: done.update(compaction=pool.submit(_compact, offer))),
         ]
         plans += [(at, lambda: _kill(chance, killed)) for at in np.arange(KILL_SECONDS, seconds, KILL_SECONDS)]
         for at, do in sorted(plans, key=lambda plan: plan[0]):
@@ -169,29 +169,24 @@ def _add_column(project: Path, offer: Offer) -> dict[str, Any]:
     )
     mark = "      - name: click_date\n"
     path.write_text(path.read_text().replace(mark, column + mark).replace("version: 1.0.0", "version: 1.1.0"))
-    until_it_works(lambda: clicks.run("contract", "generate"))
-    _, tries = until_it_works(lambda: clicks.run("contract", "apply", clicks.NAME))
-    until_it_works(offer.use_newest_schema)
+    until_it_works(lambda: clicks.run("contract", "generate"), offer.stopping)
+    _, tries = until_it_works(lambda: clicks.run("contract", "apply", clicks.NAME), offer.stopping)
+    until_it_works(offer.use_newest_schema, offer.stopping)
     return {"tries": tries, "first_event": offer.next}
 
 
-def _build() -> dict[str, Any]:
-    told, tries = until_it_works(lambda: job("build_silver"))
+def _build(offer: Offer) -> dict[str, Any]:
+    told, tries = until_it_works(lambda: job("build_silver"), offer.stopping)
     return {"tries": tries} | {key: told[key] for key in ("mode", "rows", "seconds")}
 
 
-def _compact() -> dict[str, Any]:
-    """Until it has rewritten something: while the stream was away there may be next to nothing."""
-
-    def rewritten() -> dict[str, Any]:
-        told = job("maintain_tables", "--settled", "0")
+def _compact(offer: Offer) -> dict[str, Any]:
+    """Until it has rewritten something, as long as events are offered: there may be next to nothing yet."""
+    while True:
+        told, tries = until_it_works(lambda: job("maintain_tables", "--settled", "0"), offer.stopping)
         done = told[f"bronze.{clicks.NAME}"]["done"].get("compact", {})
-        if not done.get("files_rewritten"):
-            raise RetryableError(f"nothing was compacted: {done}", where="maintain_tables")
-        return {"seconds": told["seconds"], **done}
-
-    done, tries = until_it_works(rewritten)
-    return {"tries": tries, **done}
+        if done.get("files_rewritten") or not offer.running:
+            return {"tries": tries, "seconds": told["seconds"], "files_rewritten": 0, **done}
 
 
 if __name__ == "__main__":

@@ -91,18 +91,17 @@ def _thirds(found: Any) -> dict[str, int]:
     return {"first_third": round(np.median(early)), "last_third": round(np.median(late)), "most": round(sizes.max())}
 
 
-def until_it_works(do: Callable[[], Any], seconds: float = TRIED_SECONDS) -> tuple[Any, int]:
+def until_it_works(do: Callable[[], Any], stopping: threading.Event) -> tuple[Any, int]:
     """What it returns at last, and how often it had to be tried: services are being killed under it."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + TRIED_SECONDS
     tries = 1
     while True:
         try:
             return do(), tries
         except HeadwaterError:
-            if time.monotonic() > deadline:
+            if stopping.wait(PAUSE_SECONDS) or time.monotonic() > deadline:
                 raise
             tries += 1
-            time.sleep(PAUSE_SECONDS)
 
 
 def job(name: str, *arguments: str) -> dict[str, Any]:

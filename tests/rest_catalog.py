@@ -2,7 +2,7 @@
 
 It is the server of Iceberg's test fixtures (what the image `apache/iceberg-rest-fixture` runs). Its jars come by Ivy,
 once, into `rest-catalog/` of the downloads; where they cannot be fetched the tests are skipped, saying so. The rest of
-its class path are jars that the platform has anyway: PySpark's, and Spark's of the lake.
+its class path are jars that the platform has anyway: PySpark's, and the driver of Postgres.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from headwater.embedded.downloads import exclusive, ivy_command
 from headwater.embedded.java import ensure_java
 from headwater.settings import LOOPBACK, Settings, child_environment
 
-OURS, JETTY = "org.apache.iceberg:iceberg-", "org.eclipse.jetty:jetty-"
+OURS, JETTY, HTTP = "org.apache.iceberg:iceberg-", "org.eclipse.jetty:jetty-", "org.apache.httpcomponents."
 MODULES = {
     f"{OURS}open-api:1.10.0:test-fixtures": "ec4dce1663933e3520227da8238a980d52b7eccac532c1953f337dc1e6ee597b",
     f"{OURS}core:1.10.0:tests": "caa79473e760a6ea0740888832d85868359142640d34f472cd565763bb9b90c7",
@@ -35,6 +35,9 @@ MODULES = {
     f"{OURS}aws:1.10.0:": "fe9b8980fb79f6a89e94c6c8f61453f723403fdf00a9813e92d4a5954587c22a",
     # Its own AWS SDK: that of Spark's bundle is of another version than this Iceberg was made with.
     f"{OURS}aws-bundle:1.10.0:": "172370cfc32a5f1ae5399b210e86fc04a366dc29a112d97ac8ffc74df7525596",
+    f"{HTTP}client5:httpclient5:5.5:": "496b4b0e8d5f3a8139a5d2638486d304758bac3a9c39d76989f663cfd9354fc9",
+    f"{HTTP}core5:httpcore5:5.3.4:": "f2b2fd7a0164e8c3120cd8437bc9fea439239e165c17262b3e907daa7e979f80",
+    f"{HTTP}core5:httpcore5-h2:5.3.4:": "1fb4f34e4b612e7c127ad693335583587850b17ce9b1c366f9de1ca49fe2c781",
     f"{JETTY}server:11.0.26:": "3cc3b203b96c7115151ea94cad8af43c0914bfb6fe20cf2ca8378ec6822fa471",
     f"{JETTY}servlet:11.0.26:": "c09469f1045f9e207732692b3bc56e8fe4d0599de52d3bd593927c4a9060e679",
     f"{JETTY}http:11.0.26:": "de738c8cfd5701627b5373c42376453beb8276f989d75e5258e3b1ffe217e938",
