@@ -44,7 +44,8 @@ def test_bronze_of_a_source_table_keeps_the_newest_row_of_each_key(lake: Lake) -
     dataset = keeps(new_dataset(lake, "stores"), bronze=90)
 
     def store(key: int, name: str, arrived: dt.datetime, operation: str = "upsert") -> dict[str, Any]:
-        return {"store_id": key, "store_name": name, "_operation": operation, "_ingested_at": arrived}
+        row = {"store_id": key, "store_name": name, "updated_at": arrived}
+        return row | {"_operation": operation, "_ingested_at": arrived}
 
     for rows in (
         [store(1, "first", LONG_AGO), store(2, "as it was", LONG_AGO), store(3, "closed", LONG_AGO)],
@@ -121,7 +122,7 @@ def test_bronze_that_is_read_from_a_topic_goes_by_the_day_of_arrival(lake: Lake,
 
 def test_silver_goes_by_its_date_and_refused_rows_by_arrival(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = keeps(new_dataset(lake), bronze=90, silver=365)
-    sold_lately = sale(2, 1, event_timestamp=LATELY)
+    sold_lately = sale(2, 1, event_timestamp=LATELY, _ingested_at=LATELY)
     refused = [sale(3, 2, quantity=-1, _ingested_at=LONG_AGO), sale(4, 3, quantity=-1, _ingested_at=LATELY)]
     lake.arrive(dataset, [sale(1, 0), sold_lately, *refused], position(4))
     build(lake.spark, lake.catalog, dataset)
