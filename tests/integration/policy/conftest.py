@@ -45,6 +45,7 @@ class Served:
     contracts: Contracts
     key: str = ""
     rows: dict[str, tuple[list[str], list[tuple]]] = field(default_factory=dict)
+    connected: dict[str, clickhouse_connect.driver.client.Client] = field(default_factory=dict)
 
     def login(self, role: str) -> tuple[str, str]:
         if role == "agent":
@@ -62,7 +63,10 @@ class Served:
         )
 
     def as_role(self, role: str) -> clickhouse_connect.driver.client.Client:
-        return self.client(*self.login(role))
+        """One client per role for all tests: connecting costs more than a query."""
+        if role not in self.connected:
+            self.connected[role] = self.client(*self.login(role))
+        return self.connected[role]
 
 
 @pytest.fixture(scope="package")
@@ -87,6 +91,8 @@ def served(package_home: Settings) -> Iterator[Served]:
     store.add("some.agent", "person", ["agents"], {}, PASSWORD)
     yield made
     store.close()
+    for client in made.connected.values():
+        client.close()
 
 
 @pytest.fixture(scope="package")

@@ -114,14 +114,14 @@ def test_every_surface_gives_what_the_policy_says(served, role, dataset):
     source = "gold" if any(s.get("database") == "gold" for s in CONTRACTS[dataset]["servers"]) else "live"
     answers = {}
     if "clickhouse" in surfaces:
-        with served.as_role(role) as client:
-            if may_read(role, dataset):
-                answers["clickhouse"] = plain(client.query(f"SELECT * FROM {dataset}").result_rows)
-            else:
-                with pytest.raises(DatabaseError, match="UNKNOWN_TABLE|ACCESS_DENIED"):
-                    client.query(f"SELECT * FROM {dataset}")
-            with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
-                client.query(f"SELECT * FROM {source}.{dataset}")
+        client = served.as_role(role)
+        if may_read(role, dataset):
+            answers["clickhouse"] = plain(client.query(f"SELECT * FROM {dataset}").result_rows)
+        else:
+            with pytest.raises(DatabaseError, match="UNKNOWN_TABLE|ACCESS_DENIED"):
+                client.query(f"SELECT * FROM {dataset}")
+        with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+            client.query(f"SELECT * FROM {source}.{dataset}")
     if "mcp" in surfaces and may_read(role, dataset):
         answer = ask_mcp(served, role, "query", sql=f"SELECT * FROM {source}.{dataset}", max_rows=1000)
         answers["mcp"] = plain(decimals(answer["rows"], answer["types"]))
@@ -150,9 +150,8 @@ def test_the_matrix_has_what_it_is_about(served):
 
 
 def test_hashes_join_across_datasets(served):
-    with served.as_role("analyst") as client:
-        sql = "SELECT count() FROM fct_sales AS s JOIN mart_marketing_rfm AS r ON s.household_id = r.household_id"
-        assert client.command(sql) == ROWS
+    sql = "SELECT count() FROM fct_sales AS s JOIN mart_marketing_rfm AS r ON s.household_id = r.household_id"
+    assert served.as_role("analyst").command(sql) == ROWS
 
 
 def test_a_role_sees_only_its_own_in_mcp(served):
