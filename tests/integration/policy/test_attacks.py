@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.integration.policy.conftest import PASSWORD, STORES, Served
 
+from headwater.api.database import Database
+from headwater.api.keys import ApiKeys
+from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import IdentityStore
 from headwater.policy import applying
 from headwater.warehouse.client import writer
@@ -137,6 +141,28 @@ def test_another_store_or_a_disabled_identity_holds_within_seconds(served):
         await_true(lambda: client.query(stores).result_rows == [([],)])
         store.disable("ever.changing")
         await_true(lambda: _fails(client, stores))
+    store.close()
+
+
+def test_a_key_gives_what_its_scopes_name_until_it_ends(served):
+    store = IdentityStore(served.settings)
+    keys = IdentityKeys(served.settings, store)
+    store.add("some.service", "service", ["analysts"], {}, None)
+    narrow, _ = keys.create("some.service", "another tool", ["mcp:query"], 1)
+    text, key = keys.create("some.service", "a dashboard", ["clickhouse:query"], 1)
+    assert "ACCESS_DENIED" in refused(served, "some.service", narrow)
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.analyst", text)  # another's key
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.service", text[:-1] + ("a" if text[-1] != "a" else "b"))
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.service", "")
+    with served.client("some.service", text) as client:
+        assert client.command("SELECT count() FROM dim_date") > 0
+        fresh, _ = keys.rotate(key.key_id, 1, timedelta(0))
+        await_true(lambda: _fails(client, "SELECT 1"))
+    with served.client("some.service", fresh) as client:
+        assert client.command("SELECT 1") == 1
+    assert ApiKeys(Database(served.settings)).known(fresh) is None  # it sends no events
+    assert [one.usable for one in keys.all("some.service")] == [True, False, True]
+    keys.close()
     store.close()
 
 
