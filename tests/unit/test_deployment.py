@@ -40,8 +40,12 @@ def test_what_is_asked_for_is_a_setting_and_every_secret_is_asked_for():
 def test_the_reader_may_read_what_it_is_said_to_read_and_nothing_else():
     reader = ElementTree.fromstring(COMPOSE["configs"]["reader"]["content"])
     assert reader.findtext("profiles/reader/readonly") == "1"
-    granted = [re.fullmatch(r"GRANT SELECT ON (\w+)\.\*", one.text)[1] for one in reader.iterfind(".//grants/query")]
+    granted = [
+        re.fullmatch(r"GRANT SELECT ON (\w+)\.\*", one.text)[1] for one in reader.iterfind("users/reader/grants/query")
+    ]
     assert granted == Settings.model_fields["clickhouse_reader_databases"].default.split(",")
+    (agent,) = [one.text for one in reader.iterfind("users/agent/grants/query")]
+    assert agent == f"GRANT SELECT ON role_{Settings.model_fields['clickhouse_agent_user'].default}.*"
     for limit, setting in (("rows", "rows"), ("bytes", "bytes"), ("execution_time", "seconds")):
         name = f"max_{'result_' if limit != 'execution_time' else ''}{limit}"
         assert int(reader.findtext(f"profiles/reader/{name}")) == (

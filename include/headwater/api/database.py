@@ -28,6 +28,10 @@ CREATE TABLE IF NOT EXISTS api_keys (
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz
 );
+ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS owner text;
+ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS scopes text[] NOT NULL DEFAULT '{api:send_events}';
+ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS expires_at timestamptz;
+COMMENT ON COLUMN api_keys.owner IS 'The identity whose key it is; null: a sender of events and nothing else';
 COMMENT ON COLUMN api_keys.datasets IS 'Datasets it may send to; empty: all';
 CREATE TABLE IF NOT EXISTS api_usage (
     key_id text PRIMARY KEY REFERENCES api_keys,

@@ -1,6 +1,7 @@
 """API keys: `hw_<id>_<secret>`. Only the secret's SHA-256 is kept, which suffices for 256 random bits.
 
 A key may be bound to datasets, and has a number of events per minute, counted in Postgres for all servers together.
+Keys of identities (`headwater.identity.keys`) are in the same table, and send no events.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+import psycopg
 
 from headwater.api.database import Database
 from headwater.errors import TerminalError
@@ -56,42 +60,37 @@ class ApiKeys:
 
     def create(self, name: str, datasets: Sequence[str], events_per_minute: int) -> tuple[str, ApiKey]:
         """A new key: its text, which is told this once, and what is kept of it."""
-        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key_id, text, digest = new_key()
         with self._database.connection() as connection:
             connection.execute(
                 "INSERT INTO api_keys (key_id, name, secret_sha256, datasets, events_per_minute)"
                 " VALUES (%s, %s, %s, %s, %s)",
-                (key_id, name, _digest(secret), list(datasets), events_per_minute),
+                (key_id, name, digest, list(datasets), events_per_minute),
             )
-        return f"hw_{key_id}_{secret}", self._of(key_id)
+        return text, self._of(key_id)
 
     def all(self) -> list[ApiKey]:
         """All keys, oldest first, the revoked too."""
         with self._database.connection() as connection:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM api_keys ORDER BY created_at, key_id").fetchall()  # noqa: S608
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM api_keys WHERE {_SENDS} ORDER BY created_at, key_id"  # noqa: S608
+            ).fetchall()
         return [ApiKey(*row) for row in rows]
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key from now on; one that is revoked stays so. Raises `TerminalError` for one that is not there."""
         with self._database.connection() as connection:
             connection.execute(
-                "UPDATE api_keys SET revoked_at = now() WHERE key_id = %s AND revoked_at IS NULL", (key_id,)
+                f"UPDATE api_keys SET revoked_at = now() WHERE key_id = %s AND revoked_at IS NULL AND {_SENDS}",  # noqa: S608
+                (key_id,),
             )
         return self._of(key_id)
 
     def known(self, text: str) -> ApiKey | None:
         """The key that has this text; None where there is none, or it was revoked."""
-        match = _FORM.fullmatch(text)
-        if match is None:
-            return None
         with self._database.connection() as connection:
-            row = connection.execute(
-                f"SELECT secret_sha256, {_COLUMNS} FROM api_keys WHERE key_id = %s AND revoked_at IS NULL",  # noqa: S608
-                (match[1],),
-            ).fetchone()
-        if row is None or not hmac.compare_digest(bytes(row[0]), _digest(match[2])):
-            return None
-        return ApiKey(*row[1:])
+            row = kept_of(connection, text, f"owner, {_COLUMNS}")
+        return None if row is None or row[0] is not None else ApiKey(*row[1:])
 
     def take(self, key: ApiKey, events: int) -> bool:
         """Count these events in the current minute; whether they are within the quota (else nothing is counted)."""
@@ -108,12 +107,36 @@ class ApiKeys:
 
     def _of(self, key_id: str) -> ApiKey:
         with self._database.connection() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM api_keys WHERE key_id = %s", (key_id,)).fetchone()  # noqa: S608
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM api_keys WHERE key_id = %s AND {_SENDS}",  # noqa: S608
+                (key_id,),
+            ).fetchone()
         if row is None:
             raise TerminalError(f"there is no API key '{key_id}'", remedy="`headwater api key list` shows the ids")
         return ApiKey(*row)
 
 
+def new_key() -> tuple[str, str, bytes]:
+    """A key's id, its text, and what is kept of the secret."""
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    return key_id, f"hw_{key_id}_{secret}", _digest(secret)
+
+
+def kept_of(connection: psycopg.Connection, text: str, columns: str) -> Sequence[Any] | None:
+    """These columns of the key that has this text; None where there is none, or it was revoked."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    row = connection.execute(
+        f"SELECT secret_sha256, {columns} FROM api_keys WHERE key_id = %s AND revoked_at IS NULL",  # noqa: S608
+        (match[1],),
+    ).fetchone()
+    if row is None or not hmac.compare_digest(bytes(row[0]), _digest(match[2])):
+        return None
+    return row[1:]
+
+
+_SENDS = "owner IS NULL"
 _COLUMNS = "key_id, name, datasets, events_per_minute, created_at, revoked_at"
 
 

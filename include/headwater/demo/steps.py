@@ -65,7 +65,7 @@ class Steps:
         """Everything from the source systems to the warehouse. The stack is up already."""
         until = ["--to", self.until.isoformat()] if self.until else []
         weeks = ["--weeks", f"1-{source_week(self.until)}"] if self.until else []
-        self._commands("contracts into topics, tables and DDL", ["contract", "apply"])
+        self._commands("contracts into topics, tables and DDL", ["contract", "apply"], ["policy", "apply"])
         self._commands("source database", ["source", "load"])
         self._time("stream started by Airflow", self._start_streams)
         self._commands(

@@ -1,4 +1,4 @@
-"""`headwater identity add|list|group|password|disable`: people, service accounts, and the groups that give a role."""
+"""`headwater identity`: people and service accounts, the groups that give them a role, their passwords and keys."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from headwater.console import Json, console, noun, say, table
 from headwater.errors import TerminalError
+from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.loader import attribute_fault, load_policy
 from headwater.policy.model import Policy
@@ -29,6 +31,7 @@ def add(
     group: Groups = None,
     attribute: Attributes = None,
     service: Annotated[bool, typer.Option("--service", help="A service account, no person.")] = False,
+    keys_only: Annotated[bool, typer.Option("--keys-only", help="Without a password: it comes with API keys.")] = False,
     as_json: Json = False,
 ) -> None:
     """Add somebody; the password is read from standard input, or asked for at a terminal."""
@@ -39,7 +42,7 @@ def add(
         raise TerminalError(f"'{name}' is a user of the settings", remedy="choose another name")
     groups, attributes = _groups(policy, group or []), _attributes(policy, attribute or [])
     policy.caller(name, groups, attributes)
-    password = _password()
+    password = None if keys_only else _password()
     with _store() as store:
         made = store.add(name, "service" if service else "person", groups, attributes, password)
     _tell(made, as_json)
@@ -98,6 +101,59 @@ def disable(name: Annotated[str, typer.Argument(help="Who.")], as_json: Json = F
     say(as_json, asdict(changed), f"{name} is disabled")
 
 
+@app.command("key")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose.")],
+    scope: Annotated[list[str], typer.Option("--scope", help="mcp:query, api:* or *; repeat.")],
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    days: Annotated[int, typer.Option(min=1, help="It ends after so many.")] = 90,
+    as_json: Json = False,
+) -> None:
+    """Make an API key for somebody; it is shown now and never again."""
+    with _keys() as keys:
+        text, key = keys.create(name, label or name, scope, days)
+    say(as_json, {"key": text, **asdict(key)}, text)
+
+
+@app.command("keys")
+def list_keys(
+    name: Annotated[str, typer.Argument(help="Whose; everybody's without.")] = "", as_json: Json = False
+) -> None:
+    """The API keys of identities, without their secrets."""
+    with _keys() as keys:
+        found = keys.all(name or None)
+
+    def show() -> None:
+        rows = table("id", "owner", "for", "scopes", "expires", "revoked")
+        for key in found:
+            revoked = f"{key.revoked_at:%F %T}" if key.revoked_at else ""
+            rows.add_row(key.key_id, key.owner, key.name, " ".join(key.scopes), f"{key.expires_at:%F %T}", revoked)
+        console().print(rows)
+
+    say(as_json, [asdict(key) for key in found], show)
+
+
+@app.command("rotate")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument(help="The key's id.")],
+    days: Annotated[int, typer.Option(min=1, help="The new one ends after so many.")] = 90,
+    overlap_hours: Annotated[int, typer.Option(min=0, help="The old one still holds for so long.")] = 24,
+    as_json: Json = False,
+) -> None:
+    """Make a new key in place of one; both hold for a while."""
+    with _keys() as keys:
+        text, key = keys.rotate(key_id, days, timedelta(hours=overlap_hours))
+    say(as_json, {"key": text, **asdict(key)}, text)
+
+
+@app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: Json = False) -> None:
+    """Have a key refused from now on."""
+    with _keys() as keys:
+        key = keys.revoke(key_id)
+    say(as_json, asdict(key), f"{key.key_id} of {key.owner} is revoked")
+
+
 def _tell(identity: Identity, as_json: bool) -> None:
     policy = load_policy()
     role = policy.caller(identity.name, identity.groups).role.name
@@ -130,6 +186,16 @@ def _password() -> str:
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")
+
+
+@contextmanager
+def _keys() -> Iterator[IdentityKeys]:
+    with _store() as store:
+        keys = IdentityKeys(get_settings(), store)
+        try:
+            yield keys
+        finally:
+            keys.close()
 
 
 @contextmanager

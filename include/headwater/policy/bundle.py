@@ -22,13 +22,18 @@ def policy_of(text: str) -> Policy:
             attributes={name: Attribute(**one) for name, one in given["attributes"].items()},
             purposes=given["purposes"],
             roles={name: _role(one) for name, one in given["roles"].items()},
-            groups={name: Group(**one) for name, one in given["groups"].items()},
+            groups={name: _group(one) for name, one in given["groups"].items()},
             rego=given["rego"],
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
             "the policy in force cannot be read", where=APPLIED, remedy="`headwater policy apply`"
         ) from error
+
+
+def _group(given: Mapping[str, Any]) -> Group:
+    attributes = {name: tuple(values) for name, values in given["attributes"].items()}
+    return Group(given["name"], given["role"], attributes)
 
 
 def _role(given: Mapping[str, Any]) -> Role:

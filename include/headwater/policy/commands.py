@@ -47,10 +47,10 @@ def check(as_json: Json = False) -> None:
 @app.command("test")
 def run_tests(as_json: Json = False) -> None:
     """Run the decision's cases, and see that each of its rules is held by one."""
-    from headwater.policy.testing import tested_decision
+    from headwater.policy.testing import run_cases
 
     directory = get_settings().policies_dir
-    tested = tested_decision(load_policy().rego, directory)
+    tested = run_cases(load_policy().rego, directory)
     text = f"{tested.cases} cases, {tested.rules} rules: all hold"
     if not tested.passed:
         wrong = [f"case '{name}' said: {said}" for name, said in tested.failed.items()]

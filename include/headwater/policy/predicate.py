@@ -32,7 +32,8 @@ def parse(text: str, columns: Mapping[str, Column], attributes: Mapping[str, Att
     try:
         parsed = sqlglot.parse_one(text)
     except sqlglot.errors.SqlglotError as error:
-        raise ContractError(f"the predicate is no SQL: {str(error).splitlines()[0]}") from error
+        first = str(error).splitlines()[0]
+        raise ContractError(f"the predicate is no SQL: {first}", remedy="write one condition") from error
     for node in parsed.walk():
         if not isinstance(node, _ALLOWED):
             raise ContractError(

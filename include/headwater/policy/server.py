@@ -35,7 +35,7 @@ def role_statements(role: Role) -> Iterator[str]:
         f"CREATE SETTINGS PROFILE OR REPLACE {name} SETTINGS readonly = 1 CONST, "
         f"max_result_rows = {limits.rows} MAX {limits.rows}, max_result_bytes = {limits.bytes} MAX {limits.bytes}, "
         f"max_execution_time = {limits.seconds} MAX {limits.seconds}, "
-        f"{ATTRIBUTES_SETTING} = '' CONST, use_query_cache = 0 CONST, enable_analyzer = 1 CONST TO {name}"
+        f"use_query_cache = 0 CONST, enable_analyzer = 1 CONST TO {name}"
     )
     yield (
         f"CREATE QUOTA OR REPLACE {name} KEYED BY user_name FOR INTERVAL 1 hour MAX "

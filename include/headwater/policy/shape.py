@@ -65,6 +65,8 @@ def shape_errors(document: Document) -> Iterator[ContractError]:
             for key in cause.instance:
                 if key not in known:
                     yield document.error((*at, key), f"unknown key: {key}", f"known are: {', '.join(known)}")
+        elif "propertyNames" in cause.absolute_schema_path:
+            yield document.error((*at, str(cause.instance)), cause.message, "small letters, digits and _")
         elif cause.validator == "required":
             yield document.error(at, cause.message, "write it; docs/how-to/decide-who-sees-what.md has the keys")
         else:

@@ -34,7 +34,7 @@ class Tested:
         return not self.failed and not self.uncovered
 
 
-def tested_decision(rego: str, directory: Path) -> Tested:
+def run_cases(rego: str, directory: Path) -> Tested:
     """Run the cases on the decision in process. Raises `ConfigurationError` where it, or the cases, cannot be read."""
     document = read_document(directory / CASES)
     asked, cases = document.data.get("asked"), document.data.get("cases")

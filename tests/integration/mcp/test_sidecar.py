@@ -16,8 +16,10 @@ from fastmcp.client.transports import StdioTransport
 from fastmcp.exceptions import ToolError
 
 from headwater.contracts.clickhouse import create_table_sql
-from headwater.contracts.loader import load_dataset
+from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.embedded.health import http_body
+from headwater.policy import applying
+from headwater.policy.loader import load_policy
 from headwater.settings import Settings
 from headwater.streaming import live_tables
 from headwater.warehouse import state
@@ -46,6 +48,8 @@ def warehouse(stack: Settings) -> Settings:
     client.insert("gold.dim_store", rows, column_names=columns)
     state.ensure_state(client)
     now = datetime.now(UTC)
+    contracts = load_contracts()
+    applying.apply(client, load_policy(contracts=contracts), contracts, embedded=True)
     state.show(client, [state.Shown("dim_store", SNAPSHOT, now - timedelta(days=2), now, now, json.dumps(RESULTS))])
     client.close()
     return stack

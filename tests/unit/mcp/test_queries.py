@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.mcp.queries import QueryRefused, tables_of
+from headwater.mcp.queries import QueryRefused, in_role, tables_of
 
 ANSWERED = {
     "SELECT 1": [],
@@ -62,3 +62,18 @@ def test_anything_else_is_refused_and_says_what_to_do(sql):
     with pytest.raises(QueryRefused) as refused:
         tables_of(sql)
     assert refused.value.remedy
+
+
+IN_ROLE = {
+    "SELECT * FROM gold.a": "SELECT * FROM `role_x`.`a`",
+    'SELECT gold.a.k FROM `gold` . "a", live.b AS b': "SELECT `role_x`.`a`.k FROM `role_x`.`a`, `role_x`.`b` AS b",
+    "SELECT 'gold.a' -- gold.a": "SELECT 'gold.a' -- gold.a",
+    "SELECT 1 /* gold.a */ FROM gold.a": "SELECT 1 /* gold.a */ FROM `role_x`.`a`",
+    "SELECT x.gold.a FROM live.x": "SELECT x.gold.a FROM `role_x`.`x`",
+    "SELECT 1": "SELECT 1",
+}
+
+
+@pytest.mark.parametrize("sql", IN_ROLE)
+def test_names_of_tables_become_those_of_the_role(sql):
+    assert in_role(sql, "role_x") == IN_ROLE[sql]

@@ -15,6 +15,7 @@ import threading
 import time
 
 from headwater.errors import HeadwaterError
+from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.bundle import NEWEST, policy_of
 from headwater.policy.decision import Decider, engine_of
@@ -40,6 +41,7 @@ class Members:
         self._engine = engine
         self._settings = settings
         self._identities = identities
+        self._keys = IdentityKeys(settings, identities)
         self._salt = secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, bytes], tuple[float, User]] = {}
@@ -55,10 +57,10 @@ class Members:
     def authenticate(self, name: str, password: str) -> User:
         """The user. Raises AUTHENTICATION_FAILED, or ACCESS_DENIED for one who is known and may not."""
         try:
-            identity = self._identity(name, password)
-            if identity is None:
+            found = self._identity(name, password)
+            if found is None:
                 raise wrong_credentials(name)
-            user = self._admitted(identity)
+            user = self._admitted(*found)
         except EndpointError as error:
             raise error if error.name in _ANSWERS else _refused(name, error) from error
         except HeadwaterError as error:
@@ -69,23 +71,28 @@ class Members:
             self._known[self._key(name, password)] = (time.monotonic() + HOLDS_SECONDS, user)
         return user
 
-    def _identity(self, name: str, password: str) -> Identity | None:
+    def _identity(self, name: str, password: str) -> tuple[Identity, tuple[str, ...]] | None:
+        """Who it is, and the scopes it comes with: all by password, by a key those of the key."""
         settings = self._settings
         if name != settings.clickhouse_agent_user:
-            return self._identities.verify(name, password)
+            by_key = self._keys.verify(password) if password.startswith("hw_") else None
+            if by_key is not None:
+                return (by_key[0], by_key[1].scopes) if by_key[0].name == name else None
+            identity = self._identities.verify(name, password)
+            return None if identity is None else (identity, ("*",))
         expected = settings.clickhouse_agent_password.get_secret_value()
         if not expected or not hmac.compare_digest(expected.encode(), password.encode()):
             return None
-        return Identity(name, "service", (settings.clickhouse_agent_group,), {})
+        return Identity(name, "service", (settings.clickhouse_agent_group,), {}), ("*",)
 
-    def _admitted(self, identity: Identity) -> User:
+    def _admitted(self, identity: Identity, scopes: tuple[str, ...]) -> User:
         decider = self._current()
         if decider is None:
             raise EndpointError("ACCESS_DENIED", f"{identity.name}: no policy is in force.")
         caller = decider.policy.caller(identity.name, identity.groups, identity.attributes)
         # The agent's own surface is the sidecar, which asks the decision itself for every tool.
         surface = Surface.MCP if identity.name == self._settings.clickhouse_agent_user else Surface.CLICKHOUSE
-        decision = decider.decide(caller, surface, "query", expires=identity.expires)
+        decision = decider.decide(caller, surface, "query", scopes=scopes, expires=identity.expires)
         if not decision.allowed:
             raise _refused(identity.name, ", ".join(decision.reasons))
         return self._user(caller)

@@ -1,0 +1,215 @@
+"""What somebody with a role tries in order to see more: other databases, the hash's key, rows that are kept back."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+from tests.integration.policy.conftest import PASSWORD, STORES, Served
+
+from headwater.api.database import Database
+from headwater.api.keys import ApiKeys
+from headwater.identity.keys import IdentityKeys
+from headwater.identity.store import IdentityStore
+from headwater.policy import applying
+from headwater.warehouse.client import writer
+
+pytestmark = pytest.mark.integration
+
+ELSEWHERE = [
+    "SELECT * FROM gold.fct_sales",
+    "SELECT * FROM role_analyst.fct_sales",
+    "SELECT * FROM headwater_keys.mask_key",
+    "SELECT * FROM platform.policy",
+    "SELECT * FROM merge('role_.*', 'fct_sales')",
+    "SELECT * FROM merge('gold', '.*')",
+    "SELECT * FROM loop('gold', 'fct_sales') LIMIT 1",
+    "SELECT 1 IN gold.dim_store",
+    "SHOW CREATE TABLE gold.fct_sales",
+    "DESCRIBE role_analyst.fct_sales",
+    "EXPLAIN SELECT * FROM gold.fct_sales",
+    "USE gold",
+    "INSERT INTO fct_sales SELECT * FROM fct_sales",
+    "SET query_cache_tag = '{\"stores\": [0]}'",
+    "SELECT * FROM fct_sales SETTINGS query_cache_tag = '{\"stores\": [0]}'",
+    "SELECT * FROM (SELECT * FROM fct_sales SETTINGS query_cache_tag = '{\"stores\": [0]}')",
+    "SELECT * FROM fct_sales SETTINGS use_query_cache = 1",
+    "SELECT * FROM fct_sales SETTINGS enable_analyzer = 0",
+    "SELECT * FROM fct_sales SETTINGS additional_table_filters = {}",
+    "SELECT * FROM fct_sales SETTINGS max_result_rows = 1000000",
+]
+
+
+@pytest.fixture(scope="module")
+def manager(served: Served):
+    return served.as_role("store_manager")
+
+
+@pytest.mark.parametrize("sql", ELSEWHERE)
+def test_refused(manager, sql):
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED|READONLY|SETTING_CONSTRAINT|UNKNOWN_|CANNOT_EXTRACT_TABLE"):
+        manager.command(sql)
+
+
+KEPT_BACK = [
+    "SELECT count() FROM fct_sales WHERE toInt32(product_key) = 3",
+    "SELECT count() FROM fct_sales WHERE throwIf(NOT has({stores}, store_id))",
+    "SELECT toInt32(product_key) FROM fct_sales",
+    "SELECT count() FROM fct_sales WHERE intDiv(1, store_id IN {stores}) = 1",
+    "SELECT count() FROM transactions WHERE toInt32(event_id) = 3",
+    "SELECT max(toDate(product_key)) FROM fct_sales GROUP BY store_id",
+]
+
+
+@pytest.mark.parametrize("sql", KEPT_BACK)
+def test_no_row_that_is_kept_back_is_ever_evaluated(served, manager, sql):
+    """An error quotes the value it fails on: it may only be one of those that are seen anyway."""
+    names, rows = served.rows["transactions" if "transactions" in sql else "fct_sales"]
+    place = names.index("store_id")
+    keys = names.index("event_id" if "transactions" in sql else "product_key")
+    seen = {row[keys] for row in rows if row[place] in STORES}
+    hidden = {row[keys] for row in rows} - seen
+    told = ""
+    try:
+        manager.query(sql.replace("{stores}", str(STORES)))
+    except DatabaseError as error:
+        told = str(error)
+    assert not told or "toInt32" in sql or "toDate" in sql, told
+    assert not [value for value in hidden if f"'{value}'" in told], told
+
+
+def test_without_the_barrier_such_a_row_is_evaluated(served):
+    """Why the barrier is there: take it away, and this fails with the text of a row that is kept back."""
+    with writer() as client:
+        client.command(
+            "CREATE OR REPLACE VIEW gold.open_door DEFINER = `default` SQL SECURITY DEFINER AS "
+            "SELECT store_id, product_key FROM gold.fct_sales WHERE store_id IN (1, 4)"
+        )
+        try:
+            with pytest.raises(DatabaseError, match="Cannot parse string"):
+                client.query("SELECT count() FROM gold.open_door WHERE toInt32(product_key) = 3")
+        finally:
+            client.command("DROP VIEW gold.open_door")
+
+
+PEEKS = [
+    "EXPLAIN actions = 1 SELECT household_id FROM {t}",
+    "EXPLAIN header = 1, indexes = 1 SELECT household_id FROM {t}",
+    "EXPLAIN QUERY TREE SELECT household_id FROM {t}",
+    "EXPLAIN PIPELINE SELECT household_id FROM {t}",
+    "SHOW CREATE TABLE {t}",
+    "SELECT toInt32(household_id) FROM {t}",
+    "SELECT create_table_query, as_select FROM system.tables WHERE name = '{t}'",
+    "SELECT * FROM system.settings WHERE changed",
+]
+
+
+@pytest.mark.parametrize("sql", PEEKS)
+def test_the_key_of_the_hashes_is_nowhere_to_be_seen(served, sql):
+    try:
+        told = served.as_role("analyst").raw_query(sql.replace("{t}", "fct_sales"), fmt="TabSeparated").decode()
+    except DatabaseError as error:
+        told = str(error)
+    assert told
+    assert served.key not in told
+
+
+def refused(served: Served, name: str, password: str = PASSWORD) -> str:
+    with pytest.raises(DatabaseError) as caught:
+        served.client(name, password)
+    return str(caught.value)
+
+
+def test_who_is_not_known_or_may_not_is_refused(served):
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.analyst", "another password")
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.stranger")
+    assert "ACCESS_DENIED" in refused(served, "some.nobody")  # in no group, so without a role
+    assert "ACCESS_DENIED" in refused(served, "some.agent")  # a role that has not this surface
+
+
+def test_another_store_or_a_disabled_identity_holds_within_seconds(served):
+    store = IdentityStore(served.settings)
+    store.add("ever.changing", "person", ["store_managers"], {"stores": [1]}, PASSWORD)
+    stores = "SELECT arraySort(groupUniqArray(store_id)) FROM fct_sales"
+    with served.client("ever.changing", PASSWORD) as client:
+        assert client.query(stores).result_rows == [([1],)]
+        store.change("ever.changing", attributes={"stores": [2]})
+        await_true(lambda: client.query(stores).result_rows == [([2],)])
+        store.change("ever.changing", attributes={})
+        await_true(lambda: client.query(stores).result_rows == [([],)])
+        store.disable("ever.changing")
+        await_true(lambda: _fails(client, stores))
+    store.close()
+
+
+def test_a_key_gives_what_its_scopes_name_until_it_ends(served):
+    store = IdentityStore(served.settings)
+    keys = IdentityKeys(served.settings, store)
+    store.add("some.service", "service", ["analysts"], {}, None)
+    narrow, _ = keys.create("some.service", "another tool", ["mcp:query"], 1)
+    text, key = keys.create("some.service", "a dashboard", ["clickhouse:query"], 1)
+    assert "ACCESS_DENIED" in refused(served, "some.service", narrow)
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.analyst", text)  # another's key
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.service", text[:-1] + ("a" if text[-1] != "a" else "b"))
+    assert "AUTHENTICATION_FAILED" in refused(served, "some.service", "")
+    with served.client("some.service", text) as client:
+        assert client.command("SELECT count() FROM dim_date") > 0
+        fresh, _ = keys.rotate(key.key_id, 1, timedelta(0))
+        await_true(lambda: _fails(client, "SELECT 1"))
+    with served.client("some.service", fresh) as client:
+        assert client.command("SELECT 1") == 1
+    assert ApiKeys(Database(served.settings)).known(fresh) is None  # it sends no events
+    assert [one.usable for one in keys.all("some.service")] == [True, False, True]
+    keys.close()
+    store.close()
+
+
+def test_fault_27_a_policy_that_cannot_be_read_denies(served):
+    with writer() as client:
+        client.insert("platform.policy", [["broken", "{}"]], column_names=["version", "policy"])
+        try:
+            await_true(lambda: _refuses(served))
+            assert "ACCESS_DENIED" in refused(served, "some.analyst")
+            assert "ACCESS_DENIED" in refused(served, served.settings.clickhouse_agent_user, served.login("agent")[1])
+        finally:
+            client.command("ALTER TABLE platform.policy DELETE WHERE version = 'broken' SETTINGS mutations_sync = 2")
+    await_true(lambda: not _refuses(served))
+
+
+def test_applying_again_changes_nothing_and_a_view_that_was_touched_is_mended(served):
+    with writer() as client:
+        assert applying.plan(client, served.policy, served.contracts, embedded=True) == []
+        client.command("CREATE OR REPLACE VIEW role_marketer.dim_date AS SELECT 1 AS one")
+        client.command("CREATE VIEW role_marketer.extra AS SELECT * FROM gold.fct_sales")
+        steps = applying.apply(client, served.policy, served.contracts, embedded=True)
+        assert [step.what for step in steps] == [
+            "replace role_marketer.dim_date",
+            "drop role_marketer.extra",
+            f"policy {served.policy.version} in force",
+        ]
+        assert applying.applied(client) == served.policy
+
+
+def _fails(client, sql: str) -> bool:
+    try:
+        client.query(sql)
+    except DatabaseError:
+        return True
+    return False
+
+
+def _refuses(served: Served) -> bool:
+    try:
+        served.client(*served.login("analyst")).close()
+    except DatabaseError:
+        return True
+    return False
+
+
+def await_true(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.1)
