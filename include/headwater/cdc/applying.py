@@ -16,7 +16,7 @@ import psycopg
 
 from headwater.cdc import restarts, source
 from headwater.cdc.connector import HOW_TO_ASK, Capture, capture_of, captured_tables, connector_config
-from headwater.cdc.snapshots import mark_read, request_missing
+from headwater.cdc.snapshots import mark_read, request, request_missing
 from headwater.cdc.worker import State, Worker
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.topic import apply_topic, plan_topic
@@ -69,6 +69,7 @@ def plan(settings: Settings, capture: Capture) -> list[Change]:
             *(Change(Place.SOURCE, step.what) for step in source.steps(connection, capture)),
             *(Change(Place.TOPIC, what) for dataset in capture.datasets for what in plan_topic(settings, dataset)),
             *_connector_changes(settings, capture, worker),
+            *(_read_anew(table) for table in _unseen(connection, capture, worker)),
         ]
 
 
@@ -81,6 +82,7 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
     with source.connected(settings, capture.database) as connection, Worker(settings) as worker:
         _demand_tables(capture)
         source.check(connection, capture)
+        unseen = _unseen(connection, capture, worker)
         made = source.steps(connection, capture)
         source.perform(connection, made)
         yield from (Change(Place.SOURCE, step.what) for step in made)
@@ -90,6 +92,9 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
         _await_running(capture, worker)
         for table in request_missing(connection, capture):
             yield Change(Place.SNAPSHOT, f"read {table}, while its changes stream")
+        if unseen:
+            request(connection, capture, unseen)
+            yield from map(_read_anew, unseen)
 
 
 def remove(settings: Settings, capture: Capture) -> Iterator[Change]:
@@ -106,6 +111,16 @@ def forgive(settings: Settings, capture: Capture) -> None:
     """A person looks after the connector now: the supervisor has its whole budget of restarts again."""
     with restarts.connected(settings) as connection:
         restarts.forgive(connection, capture.connector)
+
+
+def _unseen(connection: psycopg.Connection, capture: Capture, worker: Worker) -> list[str]:
+    """Tables that the connector reads already, and that somebody took out of the publication."""
+    have = captured_tables(worker.config(capture.connector) or {})
+    return source.unpublished(connection, capture, [table for table in capture.tables if table in have])
+
+
+def _read_anew(table: str) -> Change:
+    return Change(Place.SNAPSHOT, f"read {table} anew: changes passed unseen while the publication lacked it")
 
 
 def _demand_tables(capture: Capture) -> None:

@@ -163,10 +163,15 @@ def lost(connection: psycopg.Connection, capture: Capture, tables: Iterable[str]
     there = _tables(connection, names)
     yield from (f"table {name}" for name in names if name not in there)
     yield from (f"REPLICA IDENTITY FULL of {name}" for name, table in there.items() if table.identity != "f")
+    if missing := unpublished(connection, capture, (*names, SIGNALS, HEARTBEAT)):
+        yield f"{', '.join(missing)} in the publication {capture.slot}"
+
+
+def unpublished(connection: psycopg.Connection, capture: Capture, tables: Iterable[str]) -> list[str]:
+    """Which of these tables the publication does not have: their changes pass unseen."""
     query = "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
     published = {name for (name,) in connection.execute(query, (capture.slot,))}
-    if missing := [name for name in (*names, SIGNALS, HEARTBEAT) if name not in published]:
-        yield f"{', '.join(missing)} in the publication {capture.slot}"
+    return [name for name in tables if name not in published]
 
 
 def _own_schema() -> Step:

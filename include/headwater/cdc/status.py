@@ -92,7 +92,7 @@ class Report:
             late = ", late" if self.heartbeat_seconds > LATE_SECONDS else ""
             found.append(("heartbeat", f"{self.heartbeat_seconds:.0f} s ago{late}"))
         if self.lacks:
-            remedy = "`headwater cdc apply`, then `resnapshot`: changes may have passed unseen"
+            remedy = "`headwater cdc apply`; changes may have passed unseen"
             found.append(("source", f"lacks: {'; '.join(self.lacks)} → {remedy}"))
         return found
 

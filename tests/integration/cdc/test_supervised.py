@@ -132,12 +132,21 @@ def counted(bank: CapturedDatabase) -> int:
         return restarts.read(connection, bank.capture.connector).restarts
 
 
-def test_a_publication_that_somebody_dropped_is_told_and_made_again(bank: CapturedDatabase):
+def test_what_passed_unseen_while_somebody_had_dropped_the_publication_is_read_anew(bank: CapturedDatabase):
+    """Postgres goes on decoding without it, and the connector goes on running."""
+    reader = ChangeReader(bank.settings, bank.dataset.topic)
+    reader.take(3)
     assert cdc("status")["lacks"] == []
     bank.execute(f"DROP PUBLICATION {bank.capture.slot}")
+    bank.execute("UPDATE bank.accounts SET balance = 7")
     told = cdc("status", code=1)
     assert told["lacks"] == [
         f"bank.accounts, headwater_cdc.debezium_signal, headwater_cdc.heartbeat in the publication {bank.capture.slot}"
     ]
-    bank.apply()
+    planned = cdc("apply", "--dry-run")["changes"]
+    assert [one["place"] for one in planned] == ["source", "snapshot"]
+    assert cdc("apply")["changes"] == planned
+    found = reader.until(lambda messages: sum(one.op == "r" for one in messages) == 3)
+    assert {one.value["after"]["balance"] for one in found if one.op == "r"} == {"7.00"}
     assert cdc("status")["lacks"] == []
+    reader.close()
