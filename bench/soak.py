@@ -134,21 +134,23 @@ def _disturb(
     """Kill, build, change the schema, compact: until all is offered; what came of the last three."""
     begun = time.monotonic()
     done: dict[str, Future[dict[str, Any]]] = {}
-    with ThreadPoolExecutor(3) as pool:
-        plans = [
-            (seconds / 4, lambda: done.update(silver=pool.submit(_build, offer))),
-            (seconds / 3, lambda: done.update(schema=pool.submit(_add_column, project, offer))),
-            (seconds / 2, lambda: done.update(compaction=pool.submit(_compact, offer))),
-        ]
-        plans += [(at, lambda: _kill(chance, killed)) for at in np.arange(KILL_SECONDS, seconds, KILL_SECONDS)]
+    pool = ThreadPoolExecutor(3)
+    plans = [
+        (seconds / 4, lambda: done.update(silver=pool.submit(_build, offer))),
+        (seconds / 3, lambda: done.update(schema=pool.submit(_add_column, project, offer))),
+        (seconds / 2, lambda: done.update(compaction=pool.submit(_compact, offer))),
+    ]
+    plans += [(at, lambda: _kill(chance, killed)) for at in np.arange(KILL_SECONDS, seconds, KILL_SECONDS)]
+    try:
         for at, do in sorted(plans, key=lambda plan: plan[0]):
             offer.stopping.wait(max(0.0, begun + at - time.monotonic()))
-            print(
-                f"{time.monotonic() - begun:6.0f} s: {offer.next:,} events offered, killed {dict(killed)}", flush=True
-            )
+            passed = time.monotonic() - begun
+            print(f"{passed:6.0f} s: {offer.next:,} events offered, killed {dict(killed)}", flush=True)
             if offer.error is None and at < seconds - CALM_SECONDS:
                 do()
-    return {name: future.result() for name, future in done.items()}
+        return {name: future.result() for name, future in done.items()}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _kill(chance: random.Random, killed: Counter[str]) -> None:

@@ -27,6 +27,8 @@ from headwater.streaming import supervision
 SERVICES = ("postgres", "kafka", "registry", "clickhouse")
 VICTIMS = (*SERVICES, supervision.PROCESS)
 REPAIR_SECONDS, LOOK_SECONDS, PAUSE_SECONDS = 2.0, 5.0, 2.0
+START_SECONDS = 60.0
+"""The stream may need longer; meanwhile something else may have died, and is seen to first."""
 TRIED_SECONDS = 900.0
 """How long a command or a job is tried again while services die under it."""
 
@@ -46,7 +48,7 @@ class Supervisor:
                 continue
             try:
                 embedded.up(SERVICES, lambda *_: None)
-                supervision.start([clicks.NAME])
+                supervision.start([clicks.NAME], wait_seconds=START_SECONDS)
                 self.repairs += 1
             except Exception as error:  # noqa: BLE001  (the next round tries again; the result tells)
                 self.failures.append(f"{type(error).__name__}: {error}"[:300])

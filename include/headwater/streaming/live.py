@@ -80,6 +80,8 @@ class LiveFollower:
         self._views: tuple[LiveView, ...] = ()
         self._uuid = ""
         self._claimed = 0
+        self._sent: set[str] = set()
+        """Tokens of what ClickHouse has taken since the last position: a fill that is cut off goes on, not anew."""
 
     @property
     def _table(self) -> str:
@@ -140,7 +142,9 @@ class LiveFollower:
             client = writer()
             ensure_tables(client, self.dataset)
             self._views = views_of(self.dataset, get_settings().live_views_dir)
-            self._uuid = live_uuid(client, self.dataset.name)
+            former, self._uuid = self._uuid, live_uuid(client, self.dataset.name)
+            if former != self._uuid:
+                self._sent.clear()
             self._claimed = self.token or valid_token(client, self.dataset.name)
             self._position = read_position(client, self.dataset.name)
             self._client = client
@@ -217,11 +221,14 @@ class LiveFollower:
             # A file never changes, so the same token means the same rows, in whatever order files come.
             token = f"{self.dataset.name}-{PurePosixPath(path).name}-{chunks[path]}{mark}"
             chunks[path] += 1
-            inserted += self._insert(client, token, batch)
+            if token not in self._sent:
+                inserted += self._insert(client, token, batch)
+                self._sent.add(token)
         account = nearest_account(table, snapshot.snapshot_id)  # of a replay's snapshot: that of the batch before it
         if account is None:
             raise RetryableError("the snapshot has no account", where=f"bronze.{self.dataset.name}")
         self._record(client, LivePosition(snapshot.snapshot_id, account.topic_id, dict(account.offsets)))
+        self._sent.clear()
         return inserted
 
     def _insert(self, client: Client, token: str, batch: pa.RecordBatch) -> int:

@@ -19,6 +19,9 @@ from headwater.streaming.ledger import Offsets, to_json
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
+ENOUGH_OFFSETS = 500_000
+"""A batch of so many takes longer than the trigger's interval, so that smaller ones follow each other at once."""
+
 
 def open_query(
     spark: SparkSession,
@@ -29,14 +32,18 @@ def open_query(
     write: Callable[[DataFrame, int], None],
     *,
     once: bool,
+    failures: int = 0,
 ) -> StreamingQuery:
-    """Start reading the topic from these offsets; `once` ends where the topic ends now."""
+    """Start reading the topic from these offsets; `once` ends where the topic ends now.
+
+    `failures`: how often it has failed since the last batch.
+    """
     options = spark_kafka_options(settings) | {
         "subscribe": dataset.topic,
         "startingOffsets": f'{{"{dataset.topic}":{to_json(offsets)}}}',
         "failOnDataLoss": "true",
         "includeHeaders": "true",
-        "maxOffsetsPerTrigger": str(settings.stream_max_offsets_per_trigger),
+        "maxOffsetsPerTrigger": str(largest_batch(settings.stream_max_offsets_per_trigger, failures)),
         # Fewer, larger answers from the broker.
         "kafka.max.poll.records": "10000",
         "kafka.max.partition.fetch.bytes": str(4 * 1024 * 1024),
@@ -47,6 +54,14 @@ def open_query(
     if once:
         return writer.trigger(availableNow=True).start()
     return writer.trigger(processingTime=settings.stream_trigger_interval).start()
+
+
+def largest_batch(usual: int, failures: int) -> int:
+    """Offsets of a batch: half as many after each failure, down to what costs no throughput.
+
+    Where something fails every half minute, a batch that takes longer would never end, and the next would be longer.
+    """
+    return max(min(usual, ENOUGH_OFFSETS), usual >> failures)
 
 
 def fresh_checkpoint(settings: Settings, dataset: str) -> Path:

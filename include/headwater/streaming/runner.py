@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import Catalog
@@ -123,9 +124,8 @@ class StreamRunner:
         self.heartbeat.offsets = dict(account.offsets)
         # Its commits go over connections that bear the lease's token: the catalog refuses them once that is an old one.
         session = session_as(self._spark, self._lease.connection_name)
-        self._query = open_query(
-            session, self._settings, self.dataset, account.offsets, checkpoint, self._write, once=self._once
-        )
+        read = partial(open_query, session, self._settings, self.dataset, account.offsets, checkpoint, self._write)
+        self._query = read(once=self._once, failures=self._failures)
         self._report("running", "")
         self._following.start(self._lease.token)
         log.info("%s: reading %s from %s", self.dataset.name, self.dataset.topic, to_json(account.offsets))

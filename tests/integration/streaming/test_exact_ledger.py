@@ -59,7 +59,7 @@ def test_new_partitions_compaction_and_expiry_change_no_number(
     whole = [(0, 4, 4, 0, 0, 0), (1, 1, 1, 0, 0, 0), (2, 2, 1, 1, 0, 0)]
     assert ledger(case) == whole
 
-    name, at_once = f"bronze.{case.dataset.name}", Wish(settled=timedelta(0), keep=timedelta(0))
+    name, at_once = f"bronze.{case.dataset.name}", Wish(settled=timedelta(0), keep=timedelta(microseconds=1))
     done = maintain_table(spark, get_catalog(), case.dataset, name, at_once)["done"]
     assert (done["compact"]["files_rewritten"], done["expire"]["snapshots"]) == (2, 1)
     assert ledger(case) == whole
@@ -71,7 +71,8 @@ def test_new_partitions_compaction_and_expiry_change_no_number(
 @pytest.fixture
 def tidy_broker(case: StreamCase) -> Iterator[None]:
     """A broker that looks for something to compact all the time, not every 15 seconds."""
-    broker = ConfigResource(ConfigResource.Type.BROKER, "")
+    (broker_id,) = case.admin.list_topics(timeout=10).brokers
+    broker = ConfigResource(ConfigResource.Type.BROKER, str(broker_id))
     configure(case.admin, broker, AlterConfigOpType.SET, {"log.cleaner.backoff.ms": "100"})
     yield
     configure(case.admin, broker, AlterConfigOpType.DELETE, {"log.cleaner.backoff.ms": ""})

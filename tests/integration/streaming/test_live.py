@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 from tests.integration.streaming.bronze import Bronze, new_bronze, row
@@ -98,6 +99,34 @@ def test_a_fill_that_was_cut_off_is_repeated_without_a_trace(bronze: Bronze, cli
 
     assert LiveFollower(bronze.dataset).catch_up() == 10  # nine of them sent again, and dropped by their tokens
     assert stored(client, bronze) == 10
+
+
+class DiesInTheThirdFile(LiveFollower):
+    """ClickHouse goes away while the third file is sent, once."""
+
+    died = 0
+
+    def _insert(self, client: Client, token: str, batch: pa.RecordBatch) -> int:
+        self.died += 1
+        if self.died == 3:
+            raise Killed
+        return super()._insert(client, token, batch)
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_fill_that_clickhouse_cut_off_goes_on_where_it_was(bronze: Bronze, client: Client, made_anew: bool):
+    three_snapshots(bronze)
+    follower = DiesInTheThirdFile(bronze.dataset)
+    with pytest.raises(Killed):
+        follower.catch_up()
+    follower._close()  # as `follow` does
+    if made_anew:
+        client.command(f"DROP TABLE live.{bronze.dataset.name} SYNC")
+
+    assert follower.catch_up() == (9 if made_anew else 3)
+    assert seen(client, bronze) == list(range(9))
+    bronze.commit(row(9, 9))
+    assert follower.catch_up() == 1
 
 
 def test_rows_the_live_table_would_drop_at_once_are_not_sent(bronze: Bronze, client: Client):
