@@ -187,6 +187,7 @@ def agrees_with_rows(case: StreamCase) -> None:
     assert [(check.rows, check.retained, check.missing) for check in found.partitions] == [(5, 20, ()), (0, 4, ())]
 
 
+@pytest.mark.thorough
 def test_a_stream_runs_on_while_every_step_is_done_to_its_table(
     stack: Settings, spark: SparkSession, lake: Lake
 ) -> None:
@@ -209,7 +210,7 @@ def test_a_stream_runs_on_while_every_step_is_done_to_its_table(
         deadline = time.monotonic() + 120
         while not all(did[step] for step in STEPS):
             assert time.monotonic() < deadline, did
-            for _ in range(6):  # as many commits: something to compact, manifests to merge, snapshots to forget
+            for _ in range(10):  # as many commits: something to compact, manifests to merge, snapshots to forget
                 case.sales(sent)
                 sent += 1
                 await_rows_read(runner, sent - 5)
