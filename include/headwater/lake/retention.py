@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -119,27 +120,37 @@ def drop(spark: SparkSession, catalog: Catalog, dataset: Dataset, name: str, cut
     table = catalog.load_table(name)
     if name.startswith("bronze.") and dataset.streamed:
         return _drop_stream(table, cut)
-    before = _rows(table)
-    snapshot = commits.execute(catalog, spark, name, _statement(dataset, name, cut), {RETENTION: cut.condition})
-    return {"rows": before - _rows(catalog.load_table(name)), "snapshot_id": snapshot.snapshot_id}
+    before, merge = _rows(table), _row_by_row(dataset, name, cut)
+    if merge is None:
+        _delete(table, cut)
+    else:
+        commits.execute(catalog, spark, name, merge, {RETENTION: cut.condition})
+    after = catalog.load_table(name)
+    return {"rows": before - _rows(after), "snapshot_id": after.metadata.current_snapshot_id}
 
 
 def _rows(table: Table) -> int:
     return sum(task.file.record_count for task in table.scan().plan_files())
 
 
-def _statement(dataset: Dataset, name: str, cut: Cut) -> str:
-    target = f"{CATALOG}.{name}"
+def _row_by_row(dataset: Dataset, name: str, cut: Cut) -> str | None:
+    """MERGE that deletes where not all old rows go; None where they do.
+
+    A DELETE would not do: where whole files go, Spark commits it without the keys of the session's summary.
+    """
+    target, old = f"{CATALOG}.{name}", f"t.{cut.condition}"
     if name.startswith("bronze.") and dataset.kind is Kind.TABLE:
         key = ", ".join(quoted(dataset.primary_key))
         same = " AND ".join(f"t.{column} <=> newest.{column}" for column in quoted(dataset.primary_key))
         newest = f"SELECT {key}, max({INGESTED_AT}) AS newest FROM {target} GROUP BY {key}"  # noqa: S608
         return f"""MERGE INTO {target} t USING ({newest}) newest ON {same}
-            AND t.{cut.condition} AND t.{INGESTED_AT} < newest.newest WHEN MATCHED THEN DELETE"""
-    condition = cut.condition
+            AND {old} AND t.{INGESTED_AT} < newest.newest WHEN MATCHED THEN DELETE"""
     if name.startswith("bronze.") and dataset.kind is Kind.FILES and (landed := _landed(dataset)):
-        condition += f" AND _source_file NOT IN ({', '.join(literal(file) for file in landed)})"
-    return f"DELETE FROM {target} WHERE {condition}"  # noqa: S608  (names of contracts)
+        stay = ", ".join(literal(file) for file in landed)
+        gone = f"SELECT DISTINCT _source_file FROM {target} t WHERE {old} AND _source_file NOT IN ({stay})"  # noqa: S608
+        return f"""MERGE INTO {target} t USING ({gone}) gone ON t._source_file = gone._source_file
+            AND {old} WHEN MATCHED THEN DELETE"""
+    return None
 
 
 def _landed(dataset: Dataset) -> list[str]:
@@ -158,17 +169,27 @@ def _drop_stream(table: Table, cut: Cut) -> dict[str, Any]:
         return {"rows": 0}
     rows = expired_rows(table, cut)
     noted = _counted(table, account, cut)
+    _delete(table, cut, noted.properties())
+    counted = {"first_attempts_so_far": dict(noted.rows), "all_below": dict(noted.below)}
+    return {"rows": rows, "snapshot_id": table.metadata.current_snapshot_id} | counted
+
+
+def _delete(table: Table, cut: Cut, noted: Mapping[str, str] | None = None) -> None:
+    """Delete all old rows, and note `noted` as properties of the table, in one commit.
+
+    By PyIceberg, since it can do both at once, and since whole files go without Spark. Other writers' commits in
+    between are followed.
+    """
     token = uuid.uuid4().hex
-    told = {RETENTION: cut.condition, TOKEN: token, **noted.properties()}
+    told = {RETENTION: cut.condition, TOKEN: token, **(noted or {})}
     try:
         with table.transaction() as transaction:
             transaction.delete(cut.row_filter, snapshot_properties=told)
-            transaction.set_properties(noted.properties())
+            if noted:
+                transaction.set_properties(dict(noted))
     except CatalogUnavailableError:
         if with_token(table.refresh(), token) is None:
             raise  # otherwise the rows have gone, and only the answer was lost
-    counted = {"first_attempts_so_far": dict(noted.rows), "all_below": dict(noted.below)}
-    return {"rows": rows, "snapshot_id": table.metadata.current_snapshot_id} | counted
 
 
 def _counted(table: Table, account: Account, cut: Cut) -> Retained:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 from tests.integration.streaming.bronze import add_rows, row
 from tests.unit.lake.tables import append, new_catalog
 
@@ -15,7 +17,8 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.lake.changes import RETENTION, changed_partitions
-from headwater.lake.retention import Cut, _drop_stream, cut_of, longest_gold, not_beyond
+from headwater.lake.retention import Cut, _drop_stream, cut_of, drop, longest_gold, not_beyond
+from headwater.lake.snapshots import properties_of
 from headwater.lake.spread import has_changed
 from headwater.streaming.ledger import RETAINED, Account, Retained, nearest_account, retained_of
 
@@ -117,6 +120,22 @@ def test_rows_and_the_note_of_them_go_in_one_commit(tmp_path: Path) -> None:
     found = nearest_account(table)
     assert found is not None
     assert found.offsets == {0: 6}, "the account goes on as it was"
+
+
+def test_whole_files_of_gold_go_in_a_commit_that_says_so(tmp_path: Path) -> None:
+    catalog, schema = new_catalog(tmp_path), pa.schema([("sale_date", pa.date32())])
+    table = catalog.create_table("gold.fct_sales", schema)
+    for day in (date(2017, 1, 5), date(2017, 1, 31), date(2017, 2, 1), date(2017, 3, 2)):
+        table.append(pa.table({"sale_date": [day]}, schema))
+    read, cut = table.current_snapshot().snapshot_id, Cut("sale_date", date(2017, 2, 1), 365)
+
+    done = drop(cast(SparkSession, None), catalog, dataset("fct_sales"), "gold.fct_sales", cut)
+
+    table = catalog.load_table("gold.fct_sales")
+    assert done == {"rows": 2, "snapshot_id": table.current_snapshot().snapshot_id}
+    assert sorted(table.scan().to_arrow()["sale_date"].to_pylist()) == [date(2017, 2, 1), date(2017, 3, 2)]
+    assert properties_of(table.current_snapshot())[RETENTION] == "`sale_date` < DATE'2017-02-01'"
+    assert not has_changed(table, read)
 
 
 def test_what_went_by_age_is_no_change_to_what_was_built_from_it(tmp_path: Path) -> None:
