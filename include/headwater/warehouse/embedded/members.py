@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 HOLDS_SECONDS = 1.0
 """How long a login and a policy that were read are believed."""
 REMEMBERED = 1000
-_ANSWERS = ("AUTHENTICATION_FAILED", "ACCESS_DENIED")
 
 
 class Members:
@@ -58,11 +57,15 @@ class Members:
         """The user. Raises AUTHENTICATION_FAILED, or ACCESS_DENIED for one who is known and may not."""
         try:
             found = self._identity(name, password)
-            if found is None:
-                raise wrong_credentials(name)
+        except HeadwaterError as error:
+            log.warning("%s: not known, for the identities cannot be read: %s", name, error)
+            raise wrong_credentials(name) from error
+        if found is None:
+            raise wrong_credentials(name)
+        try:
             user = self._admitted(*found)
         except EndpointError as error:
-            raise error if error.name in _ANSWERS else _refused(name, error) from error
+            raise error if error.name == "ACCESS_DENIED" else _refused(name, error) from error
         except HeadwaterError as error:
             raise _refused(name, error) from error
         with self._lock:
