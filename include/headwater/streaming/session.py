@@ -32,8 +32,8 @@ def stream_session(settings: Settings) -> SparkSession:
 def _write_plainly(spark: SparkSession) -> None:
     """Local files without a `.crc` beside each.
 
-    Without its native library Hadoop starts a process, `chmod`, for each of these files twice, and twice for the file
-    itself: a batch of six files cost two dozen processes. Nobody but Hadoop ever looks at them.
+    Without its native library Hadoop starts a process, `chmod`, for each file that it creates, and so one more for each
+    of these. Nobody but Hadoop ever looks at them.
     """
     jvm = spark.sparkContext._jvm
     assert jvm is not None  # noqa: S101  (a classic session has one)
