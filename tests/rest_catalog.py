@@ -38,6 +38,7 @@ MODULES = {
     f"{HTTP}client5:httpclient5:5.5:": "496b4b0e8d5f3a8139a5d2638486d304758bac3a9c39d76989f663cfd9354fc9",
     f"{HTTP}core5:httpcore5:5.3.4:": "f2b2fd7a0164e8c3120cd8437bc9fea439239e165c17262b3e907daa7e979f80",
     f"{HTTP}core5:httpcore5-h2:5.3.4:": "1fb4f34e4b612e7c127ad693335583587850b17ce9b1c366f9de1ca49fe2c781",
+    "dev.failsafe:failsafe:3.3.2:": "2c5dc879a6dac7ea3a7b29d795e27bd49b8e7908b05c2f3e56053c19d79850f5",
     f"{JETTY}server:11.0.26:": "3cc3b203b96c7115151ea94cad8af43c0914bfb6fe20cf2ca8378ec6822fa471",
     f"{JETTY}servlet:11.0.26:": "c09469f1045f9e207732692b3bc56e8fe4d0599de52d3bd593927c4a9060e679",
     f"{JETTY}http:11.0.26:": "de738c8cfd5701627b5373c42376453beb8276f989d75e5258e3b1ffe217e938",

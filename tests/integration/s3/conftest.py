@@ -6,7 +6,6 @@ Spark session is a new one of the JVM that all tests share, with catalog and fil
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,16 +62,7 @@ def rest_catalog(stack: Settings, minio: Minio, tmp_path_factory: pytest.TempPat
         yield uri
 
 
-WITH_REST = pytest.param(
-    "rest",
-    marks=pytest.mark.skipif(
-        "HEADWATER_TEST_REST_CATALOG" not in os.environ,
-        reason="HEADWATER_TEST_REST_CATALOG=1 runs it: the server is not yet proven to create tables on MinIO",
-    ),
-)
-
-
-@pytest.fixture(params=["jdbc", WITH_REST])
+@pytest.fixture(params=["jdbc", "rest"])
 def s3_lake(request: pytest.FixtureRequest, stack: Settings, spark: SparkSession, minio: Minio) -> Iterator[S3Lake]:
     """A lake on S3, as the settings say."""
     root = uuid.uuid4().hex[:8] if request.param == "jdbc" else OF_REST
