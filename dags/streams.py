@@ -18,7 +18,7 @@ lifetime, and a restart of Airflow does not touch them; a stream that outlived w
 
 A stream whose contract is new is started too: the application ends after its batch and starts again with one more.
 `headwater stream stop` and `drain` hold: this DAG leaves alone what people have stopped. While it is paused, nobody
-starts anything again: the watcher ends ten minutes after the last `supervise`.
+starts anything again, from ten minutes after the last `supervise` on: so long the watcher stays.
 
 Where contracts capture the changes of tables, `connector` looks after Kafka Connect in the same way: it starts a lost
 worker and failed tasks again, after pauses that double, within the same budget. `capture` shows connector, slot,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Run the streams that were asked for."""
+    signal.signal(signal.SIGHUP, lambda *_: None)  # until it reads there is nothing to try again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("py4j", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     spark_executor_memory: str = Field(default="1g", description="Of each executor, where the master is a cluster")
     spark_remote: str = Field(default="", description="sc://host:port of a running Spark Connect server for batch jobs")
     spark_connect_port: int = 0
-    stream_trigger_interval: str = Field(default="1 second", description="Time between two micro-batches")
+    stream_trigger_interval: str = Field(default="2 seconds", description="Time between two micro-batches")
     stream_max_offsets_per_trigger: int = Field(default=2_000_000, ge=1, description="Upper bound of a micro-batch")
     stream_lease_seconds: float = Field(default=15.0, ge=1, description="A stream's lease lasts so long unrenewed")
     stream_handover_seconds: float = Field(default=20.0, ge=0, description="A new stream waits so long for the old one")

@@ -16,7 +16,7 @@ import psycopg
 
 from headwater.cdc import restarts, source
 from headwater.cdc.connector import HOW_TO_ASK, Capture, capture_of, captured_tables, connector_config
-from headwater.cdc.snapshots import mark_read, request, request_missing
+from headwater.cdc.snapshots import mark_read, request_missing
 from headwater.cdc.worker import State, Worker
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.topic import apply_topic, plan_topic
@@ -84,17 +84,18 @@ def apply(settings: Settings, capture: Capture) -> Iterator[Change]:
         source.check(connection, capture)
         unseen = _unseen(connection, capture, worker)
         made = source.steps(connection, capture)
-        source.perform(connection, made)
+        with connection.transaction():  # published again, and to be read anew: both or neither
+            source.perform(connection, made)
+            if unseen:
+                source.forget(connection, capture, unseen)
         yield from (Change(Place.SOURCE, step.what) for step in made)
         for dataset in capture.datasets:
             yield from (Change(Place.TOPIC, what) for what in apply_topic(settings, dataset))
         yield from _apply_connector(settings, capture, worker, connection)
         _await_running(capture, worker)
         for table in request_missing(connection, capture):
-            yield Change(Place.SNAPSHOT, f"read {table}, while its changes stream")
-        if unseen:
-            request(connection, capture, unseen)
-            yield from map(_read_anew, unseen)
+            anew = table in unseen
+            yield _read_anew(table) if anew else Change(Place.SNAPSHOT, f"read {table}, while its changes stream")
 
 
 def remove(settings: Settings, capture: Capture) -> Iterator[Change]:

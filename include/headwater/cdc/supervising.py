@@ -3,7 +3,7 @@
 A worker that is lost is started again (the embedded one; another's is told), and so are tasks that have failed or that
 stand still: at once the first time, then after pauses that double, until the budget of restarts is used up. Then they
 stay as they are and say why, until a person runs `headwater cdc apply`. What a restart cannot mend costs none: while
-source or registry are away a failed task waits for them, and a slot that was lost is told at once, because only
+source, registry or broker are away a failed task waits for them, and a slot that was lost is told at once, because only
 reading everything anew helps. A connector that people have stopped or paused is left alone.
 """
 
@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from headwater.cdc import restarts
 from headwater.cdc.connector import Capture, capture_of
@@ -24,6 +26,7 @@ from headwater.cdc.worker import State, Worker, WorkerUnavailableError
 from headwater.contracts.loader import load_contracts
 from headwater.embedded import connect, stack
 from headwater.errors import HeadwaterError
+from headwater.kafka import client_config
 from headwater.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,8 @@ SETTLE_SECONDS = 60.0
 """So long a restart is watched until it runs: a new worker waits for the old one's session to end."""
 STALE_SECONDS = 5.0
 """So long the worker may still tell of the failure before the restart."""
-REGISTRY_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+"""So long registry and broker have to answer."""
 SET_ASIDE = "when that is mended: `headwater cdc apply`"
 
 
@@ -113,7 +117,7 @@ def supervise(settings: Settings | None = None) -> Look | None:
 
 
 def observe(settings: Settings, capture: Capture) -> Seen:
-    """Ask worker, source and registry; whatever does not answer is part of what is seen."""
+    """Ask worker, source, registry and broker; whatever does not answer is part of what is seen."""
     lacks: list[str] = []
     slot, heartbeat = None, None
     try:
@@ -121,8 +125,7 @@ def observe(settings: Settings, capture: Capture) -> Seen:
             slot, heartbeat = slot_of(connection, capture), heartbeat_of(connection, capture)
     except HeadwaterError as error:
         lacks.append(f"the source: {error.what}")
-    if fault := _registry_fault(settings):
-        lacks.append(fault)
+    lacks += filter(None, (_registry_fault(settings), _broker_fault(settings)))
     try:
         with Worker(settings) as worker:
             state = worker.state(capture.connector)
@@ -183,10 +186,23 @@ def _start(settings: Settings, capture: Capture, verdict: Verdict) -> str:
     return f"fails again: {state.cause}" if state.failed else "it runs"
 
 
+def _broker_fault(settings: Settings) -> str:
+    """Why the broker does not answer, or nothing."""
+    try:
+        AdminClient(dict(client_config(settings, log_level=0))).list_topics(timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        return f"the broker: {error.args[0].str()}"
+    return ""
+
+
 def _registry_fault(settings: Settings) -> str:
     """Why the registry does not answer, or nothing; any answer of its own will do."""
     try:
-        answer = httpx.get(f"{settings.registry_url}/subjects", timeout=REGISTRY_SECONDS, trust_env=False)
+        answer = httpx.get(
+            f"{settings.registry_url}/subjects",
+            timeout=ANSWER_SECONDS,
+            verify=settings.registry_ssl_ca_location or True,
+        )
     except httpx.TransportError as error:
         return f"the registry: {type(error).__name__} at {settings.registry_url}"
     failed = answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR

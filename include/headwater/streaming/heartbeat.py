@@ -62,8 +62,8 @@ class Heartbeat:
     seen: dict[int, int] = field(default_factory=dict, repr=False)
     awaited: list[tuple[str, dict[int, int]]] = field(default_factory=list, repr=False)
 
-    def behind(self, ends: dict[int, int]) -> None:
-        """Note what the broker has now, and whether the stream gets on with it."""
+    def behind(self, ends: dict[int, int], asked: str) -> None:
+        """Note what the broker had when it was `asked`, and whether the stream gets on with it."""
         self.lag = {partition: end - self.offsets.get(partition, 0) for partition, end in ends.items()}
         self.lag_reason = ""
         if not any(self.lag.values()):
@@ -72,7 +72,7 @@ class Heartbeat:
             self.stalled_since = now()
         self.seen = dict(self.offsets)
         if len(self.awaited) < ENDS_KEPT:
-            self.awaited.append((now(), dict(ends)))
+            self.awaited.append((asked, dict(ends)))
         while self.awaited and self._has(self.awaited[0][1]):
             self.complete_at, _ = self.awaited.pop(0)
 

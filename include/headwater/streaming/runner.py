@@ -219,6 +219,7 @@ class StreamRunner:
             self._stopping = threading.Event()
             self._lease = Lease(self._settings, self.dataset.name)
             self.heartbeat.started_at = now()
+            self.heartbeat.awaited.clear()  # the topic may be another now
             self._report("starting", "")
         asked.unlink(missing_ok=True)
 
@@ -267,7 +268,7 @@ class StreamRunner:
         beat = self.heartbeat
         beat.live, beat.heartbeat_at = self._following.state, now()
         try:
-            beat.behind(self._broker.ends(self.dataset.topic))
+            beat.behind(self._broker.ends(self.dataset.topic), beat.heartbeat_at)
         except HeadwaterError as error:
             beat.lag_reason = str(error)
         try:

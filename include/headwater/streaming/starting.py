@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyspark.sql.avro.functions  # noqa: F401  (before there are two threads that would import it)
+
 from headwater.settings import get_settings
 from headwater.streaming.session import stream_session
 

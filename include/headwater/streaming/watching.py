@@ -3,14 +3,14 @@
 The watcher is a process of the home that does what the DAG's look does, from the same rows, under the same lock and
 with the same budget, so that it does not matter who comes first. The DAG keeps it: each of its looks asks for it for
 ten minutes more, and starts it where it is gone or its code is older than what is on disk. So a killed watcher is back
-within a minute, while the DAG's own look does its work; and while the DAG is paused, nobody watches.
+within a minute, while the DAG's own look does its work; and ten minutes after the DAG was paused nobody watches.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from headwater.settings import Settings
 from headwater.streaming.declared import streams
 from headwater.streaming.health import judge, postponed
 from headwater.streaming.lease_rows import LeaseRow, connected, rows_of
-from headwater.streaming.supervising import supervise
+from headwater.streaming.supervising import IDLE, supervise
 from headwater.streaming.supervision import one_at_a_time
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,14 @@ def watch(settings: Settings, *, wanted: Callable[[], bool] = lambda: True) -> N
         for look in looks:
             if look.did:
                 log.warning("%s: %s: %s → %s %s", look.dataset, look.found, look.reason, look.did, look.note)
-        if {look.did for look in looks} <= {"", "waits"} != {""}:
+        if could_do_nothing(look.did for look in looks):
             time.sleep(REST_SECONDS)
+
+
+def could_do_nothing(did: Iterable[str]) -> bool:
+    """Whether a stream needs somebody, and a look could help none."""
+    found = set(did)
+    return "waits" in found and found <= set(IDLE)
 
 
 def _await_need(settings: Settings, wanted: Callable[[], bool]) -> bool:

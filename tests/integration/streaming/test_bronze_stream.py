@@ -1,5 +1,7 @@
 """The stream into bronze on a real broker: accounting, one writer, several batches, transactions."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pyspark.sql import SparkSession
 from tests.streams import StreamCase, sale, stream_case
@@ -20,7 +22,7 @@ def accounts(case: StreamCase) -> list[Account]:
 
 
 def test_every_batch_is_one_snapshot_with_rows_and_account(stack: Settings, spark: SparkSession):
-    case = stream_case(stack)
+    case, begun = stream_case(stack), datetime.now(UTC)
     case.sales(*range(25))
     case.sales(*range(25, 40), partition=1)
 
@@ -32,6 +34,14 @@ def test_every_batch_is_one_snapshot_with_rows_and_account(stack: Settings, spar
     assert sum(a.added or 0 for a in written) == 40
     assert written[-1].offsets == {0: 25, 1: 15} == runner.heartbeat.offsets
     assert case.places() == [(0, o) for o in range(25)] + [(1, o) for o in range(15)]
+    rows = get_catalog().load_table(f"bronze.{case.dataset.name}").scan().to_arrow().to_pylist()
+    moments = {row["_ingested_at"] for row in rows}
+    assert len(moments) == len(written), "each batch has its own moment, and no more than one"
+    assert begun <= min(moments) <= max(moments) <= datetime.now(UTC)
+    for partition in (0, 1):
+        own = [row for row in rows if row["_kafka_partition"] == partition]
+        by_offset = sorted(own, key=lambda row: row["_kafka_offset"])
+        assert [row["_ingested_at"] for row in by_offset] == sorted(row["_ingested_at"] for row in own)
 
 
 def test_nothing_new_writes_nothing(stack: Settings, spark: SparkSession):

@@ -108,22 +108,22 @@ def test_a_stream_that_was_well_for_long_has_its_whole_budget_again(restarts, si
 
 def test_a_stream_is_as_fresh_as_what_it_has_caught_up_with():
     beat = Heartbeat("sales", offsets={0: 5})
-    beat.behind({0: 5, 1: 0})
+    beat.behind({0: 5, 1: 0}, NOW.isoformat())
     assert beat.complete_at
     beat.complete_at = "then"
-    beat.behind({0: 9, 1: 2})
-    beat.behind({0: 12, 1: 2})
+    beat.behind({0: 9, 1: 2}, NOW.isoformat())
+    beat.behind({0: 12, 1: 2}, NOW.isoformat())
     beat.offsets = {0: 9, 1: 1}
-    beat.behind({0: 14, 1: 3})
+    beat.behind({0: 14, 1: 3}, NOW.isoformat())
     assert beat.complete_at == "then", "one partition lacks a record"
     (first, _), (second, _), *_ = beat.awaited
     beat.offsets = {0: 12, 1: 2}
-    beat.behind({0: 15, 1: 3})
+    beat.behind({0: 15, 1: 3}, NOW.isoformat())
     assert beat.complete_at == second
     assert first <= second
     assert "awaited" not in beat.facts()
     beat.offsets = {0: 15, 1: 3}
-    beat.behind({0: 15, 1: 3})
+    beat.behind({0: 15, 1: 3}, NOW.isoformat())
     assert beat.awaited == []
 
 
@@ -149,18 +149,18 @@ def test_a_status_tells_lease_heartbeat_progress_lag_and_freshness():
 
 def test_a_stall_begins_with_lag_and_ends_with_progress():
     beat = Heartbeat("sales", offsets={0: 5})
-    beat.behind({0: 5})
+    beat.behind({0: 5}, NOW.isoformat())
     assert beat.stalled_since == ""
-    beat.behind({0: 9})
+    beat.behind({0: 9}, NOW.isoformat())
     began = beat.stalled_since
     assert began
-    beat.behind({0: 12})
+    beat.behind({0: 12}, NOW.isoformat())
     assert beat.stalled_since == began, "still the same offsets"
     beat.offsets, beat.stalled_since = {0: 9}, "long ago"
-    beat.behind({0: 12})
+    beat.behind({0: 12}, NOW.isoformat())
     assert beat.stalled_since not in ("", "long ago"), "it got on, and is still behind"
     beat.offsets = {0: 12}
-    beat.behind({0: 12})
+    beat.behind({0: 12}, NOW.isoformat())
     assert beat.stalled_since == ""
     assert beat.lag == {0: 0}
     assert "seen" not in beat.facts()

@@ -50,6 +50,14 @@ def test_who_needs_somebody(row: LeaseRow, expected: bool):
     assert watching.needs_somebody(row, Settings()) is expected
 
 
+@pytest.mark.parametrize(
+    ("did", "expected"),
+    [(["", "waits"], True), (["waits"], True), ([""], False), ([], False), (["waits", "restarted"], False)],
+)
+def test_a_look_that_could_help_nobody(did: list[str], expected: bool):
+    assert watching.could_do_nothing(did) is expected
+
+
 @pytest.fixture
 def home(tmp_path) -> Iterator[Settings]:
     """A home without Postgres: the watcher waits for it."""
