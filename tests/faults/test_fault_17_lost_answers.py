@@ -89,7 +89,7 @@ def test_a_batch_that_is_still_committing_when_the_stream_starts_anew_lands_once
             sql = "SELECT 1 FROM iceberg_tables WHERE table_namespace = 'bronze' AND table_name = %s FOR UPDATE"
             assert lock.execute(sql, (case.dataset.name,)).fetchone()
             case.sales(*range(10, 30))
-            tend_until(runner, lambda: waiting(stack) == 1)
+            tend_until(runner, lambda: waiting(stack) >= 1)
             with proxy.away():
                 tend_until(runner, lambda: runner.heartbeat.state == "retrying")
                 assert waiting(stack) >= 1, "the commit is still to come"

@@ -1,9 +1,11 @@
 """What the supervisor makes of what it sees of worker, connector, slot and heartbeat; and how long it waits."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headwater.cdc import supervising
 from headwater.cdc.restarts import LONGEST_PAUSE_SECONDS, Restarts
 from headwater.cdc.status import Slot
 from headwater.cdc.supervising import Seen, judge
@@ -78,3 +80,12 @@ def test_a_restart_waits_until_it_is_due():
 def test_it_is_well_again_only_some_time_after_a_restart():
     restarted = Restarts("c", 1, NOW, now=NOW + timedelta(seconds=900))
     assert (restarted.well_since(899), restarted.well_since(900), Restarts("c").well_since(0)) == (True, False, False)
+
+
+def test_a_broker_and_a_registry_that_are_away_are_lacked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(supervising, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}", registry_url=f"http://127.0.0.1:{port}")
+    assert supervising._broker_fault(settings).startswith("the broker: ")
+    assert supervising._registry_fault(settings).startswith("the registry: ConnectError at ")
