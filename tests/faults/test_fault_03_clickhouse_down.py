@@ -30,7 +30,13 @@ def case(stack: Settings, tmp_path: Path) -> Iterator[StreamCase]:
             yield made
         finally:
             supervision.stop()
-            embedded.up(("clickhouse",), print)
+            bring_clickhouse_back()
+
+
+def bring_clickhouse_back() -> None:
+    """For the tests that follow as well: from the real project, whose policy it reads at its start."""
+    with environment(HEADWATER_PROJECT_DIR=None):
+        embedded.up(("clickhouse",), print)
 
 
 def live_rows(case: StreamCase) -> tuple[int, int]:
@@ -68,6 +74,6 @@ def test_bronze_goes_on_without_clickhouse_and_the_live_table_catches_up(case: S
     assert supervision.statuses()[0].state == "running", "the stream itself is not touched by it"
     assert processes.find(case.settings, "clickhouse") is None, "ClickHouse was down all the while"
 
-    embedded.up(("clickhouse",), print)
+    bring_clickhouse_back()
     await_that(lambda: follower_state() == "following" and live_rows(case) == (12, 12))
     assert case.ledger(exact=True).unaccounted == 0

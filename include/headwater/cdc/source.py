@@ -203,8 +203,9 @@ def _rights(connection: psycopg.Connection, capture: Capture) -> Iterator[Step]:
     writes = ("SELECT", "INSERT", "UPDATE", "DELETE")
     query = """
         SELECT CASE WHEN to_regclass(%(table)s) IS NULL THEN false
-            ELSE has_schema_privilege(%(user)s, %(schema)s, 'USAGE')
-                AND (SELECT bool_and(has_table_privilege(%(user)s, %(table)s, one)) FROM unnest(%(rights)s) AS one) END
+            ELSE has_schema_privilege(%(user)s::name, %(schema)s::text, 'USAGE')
+                AND (SELECT bool_and(has_table_privilege(%(user)s::name, %(table)s::text, one))
+                     FROM unnest(%(rights)s::text[]) AS one) END
     """
     needed = {**dict.fromkeys(capture.tables, ("SELECT",)), SIGNALS: writes, HEARTBEAT: writes}
     for name, rights in needed.items():
