@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from clickhouse_connect.driver.client import Client
 
 from headwater.contracts.model import Contracts
+from headwater.errors import TerminalError
 from headwater.policy.bundle import APPLIED, NEWEST, policy_of
 from headwater.policy.masks import KEY_TABLE, KEYS_DATABASE
 from headwater.policy.model import DATABASE_PREFIX, Policy
@@ -78,9 +79,25 @@ def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: boo
         if step.sql:
             client.command(step.sql)
     if steps:
-        row = [policy.version, json.dumps(asdict(policy), ensure_ascii=False)]
-        client.insert(APPLIED, [row], column_names=["version", "policy"])
+        _put_in_force(client, policy)
     return steps
+
+
+def _put_in_force(client: Client, policy: Policy) -> None:
+    """Write the policy as the newest, whatever the clock says. Raises `TerminalError` where another one is in force."""
+    newest = (
+        f"SELECT toUnixTimestamp64Micro(greatest(now64(6), max(applied_at) + toIntervalMicrosecond(1))) FROM {APPLIED}"  # noqa: S608
+    )
+    row = [policy.version, int(client.query(newest).result_rows[0][0]), json.dumps(asdict(policy), ensure_ascii=False)]
+    client.insert(APPLIED, [row], column_names=["version", "applied_at", "policy"])
+    current = applied(client)
+    if current is None or current.version != policy.version:
+        found = f"policy {current.version}" if current else "no policy"
+        raise TerminalError(
+            f"policy {policy.version} was written, and {found} is in force",
+            where=APPLIED,
+            remedy="somebody else applies another one; agree, and run `headwater policy apply` again",
+        )
 
 
 def applied(client: Client) -> Policy | None:
