@@ -23,7 +23,7 @@ from headwater.policy.views import MARK, secured_views
 EMBEDDED_DEFINER = "default"
 """chDB's one user."""
 
-_CREATE = (
+CREATE = (
     "CREATE DATABASE IF NOT EXISTS platform",
     f"CREATE TABLE IF NOT EXISTS {APPLIED} (version String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6), "
     "policy String COMMENT 'JSON: roles, groups, attributes, purposes, and the decision in Rego') "
@@ -70,7 +70,7 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
 
 def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool) -> list[Step]:
     """Do what `plan` says; returns it."""
-    for statement in _CREATE:
+    for statement in CREATE:
         client.command(statement)
     if not client.command(f"SELECT count() FROM {KEY_TABLE}"):  # noqa: S608
         client.insert(KEY_TABLE, [[secrets.token_hex(32)]], column_names=["key"])

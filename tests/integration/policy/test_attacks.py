@@ -11,9 +11,11 @@ from datetime import timedelta
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.integration.policy.conftest import PASSWORD, ROWS, STORES, Served
+from typer.testing import CliRunner
 
 from headwater.api.database import Database
 from headwater.api.keys import ApiKeys
+from headwater.identity.commands import app as identity
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import IdentityStore
 from headwater.policy import applying
@@ -238,6 +240,17 @@ def test_another_store_or_a_disabled_identity_holds_within_seconds(served):
         await_true(lambda: client.query(stores).result_rows == [([],)])
         store.disable("ever.changing")
         await_true(lambda: _fails(client, stores))
+    store.close()
+
+
+def test_what_somebody_had_alone_can_be_taken_away(served):
+    store = IdentityStore(served.settings)
+    store.add("of.one_store", "person", ["store_managers"], {"stores": [1]}, PASSWORD)
+    for arguments, own in ((["--group", "stores_north"], {"stores": (1,)}), (["--no-attributes"], {})):
+        result = CliRunner().invoke(identity, ["group", "of.one_store", *arguments])
+        assert result.exit_code == 0, result.output
+        found = store.get("of.one_store")
+        assert (found.groups, found.attributes) == (("stores_north",), own)
     store.close()
 
 
