@@ -211,6 +211,8 @@ def test_the_key_of_the_hashes_is_nowhere_to_be_seen(served, sql):
         told = served.as_role("analyst").raw_query(sql.replace("{t}", "fct_sales"), fmt="TabSeparated").decode()
     except DatabaseError as error:
         told = str(error)
+        assert "toInt32" in sql, told
+        assert "CANNOT_PARSE_TEXT" in told
     assert told
     assert served.key not in told
 

@@ -171,6 +171,24 @@ def test_rows_that_broke_a_rule_are_not_quoted_past_the_masks(served):
     assert told["agent", "dim_household"] == told["store_manager", "fct_sales"] == kept
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT gold."x` FROM (SELECT last_error_message AS x FROM system.errors) AS a --" FROM gold.fct_sales',
+        "SELECT * FROM (WITH dim_household AS (SELECT 1) SELECT * FROM dim_household) AS a, dim_household AS b",
+        "SELECT * FROM gold.`fct_sales` LIMIT 1) --`, gold.fct_sales",
+    ],
+)
+def test_what_a_parser_might_misread_is_refused(served, sql):
+    with pytest.raises(ToolError, match="WITH may not name|ClickHouse refused|is not a dataset|not SQL"):
+        ask_mcp(served, "agent", "query", sql=sql)
+
+
+def test_an_alias_may_be_named_like_a_database(served):
+    sql = "SELECT count(live.quantity) FROM live.transactions AS live"
+    assert ask_mcp(served, "agent", "query", sql=sql)["rows"] == [[ROWS]]
+
+
 def test_a_role_sees_only_its_own_in_mcp(served):
     listed = ask_mcp(served, "store_manager", "list_datasets")["datasets"]
     tables = {one["table"]: one for one in listed}
