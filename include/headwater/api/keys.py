@@ -21,7 +21,7 @@ from headwater.api.database import Database
 from headwater.errors import TerminalError
 
 DEFAULT_EVENTS_PER_MINUTE = 60_000
-_FORM = re.compile(r"hw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+FORM = re.compile(r"hw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 _TAKE = """
 INSERT INTO api_usage AS used (key_id, minute, events) VALUES (%(key)s, date_trunc('minute', now()), %(events)s)
@@ -124,7 +124,7 @@ def new_key() -> tuple[str, str, bytes]:
 
 def kept_of(connection: psycopg.Connection, text: str, columns: str) -> Sequence[Any] | None:
     """These columns of the key that has this text; None where there is none, or it was revoked."""
-    match = _FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     if match is None:
         return None
     row = connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 
 from headwater.embedded.health import http_body
@@ -9,11 +10,16 @@ from headwater.embedded.processes import python_command
 from headwater.embedded.service import ProcessSpec, Service
 from headwater.settings import LOOPBACK, Settings
 
+log = logging.getLogger(__name__)
+
 MODULE = "headwater.mcp"
 
 
 def prepare(settings: Settings) -> None:
-    """Put the policy of the files in force if none is yet: later changes are `headwater policy apply`'s."""
+    """Put the policy of the files in force if none is yet: later changes are `headwater policy apply`'s.
+
+    Only on the embedded endpoint: nobody's own server gets users and grants without being asked.
+    """
     from headwater.contracts.loader import load_contracts
     from headwater.policy import applying
     from headwater.policy.loader import load_policy
@@ -22,10 +28,14 @@ def prepare(settings: Settings) -> None:
     client = writer()
     try:
         with explained("the policy's views"):
+            if not applying.is_embedded(client):
+                if applying.applied(client) is None:
+                    log.warning("no policy is in force on %s: `headwater policy apply`", settings.clickhouse_host)
+                return
             if applying.applied(client) is None:
                 contracts = load_contracts(settings.contracts_dir)
                 policy = load_policy(settings.policies_dir, contracts)
-                applying.apply(client, policy, contracts, embedded=applying.is_embedded(client))
+                applying.apply(client, policy, contracts, embedded=True)
     finally:
         client.close()
 

@@ -71,12 +71,18 @@ def set_groups(
     name: Annotated[str, typer.Argument(help="Who.")],
     group: Groups = None,
     attribute: Attributes = None,
+    no_attributes: Annotated[bool, typer.Option("--no-attributes", help="Take its own; those of groups hold.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put somebody into these groups, instead of those before; with --attribute, give these attributes."""
+    """Put somebody into these groups, instead of those before; with --attribute, give these attributes.
+
+    Its own attributes go before those of its groups until --no-attributes takes them away.
+    """
+    if attribute and no_attributes:
+        raise TerminalError("--attribute and --no-attributes contradict each other", remedy="leave one out")
     policy = load_policy()
     groups = _groups(policy, group or []) if group else None
-    attributes = _attributes(policy, attribute) if attribute else None
+    attributes = _attributes(policy, attribute or []) if attribute or no_attributes else None
     with _store() as store:
         before = store.get(name)
         policy.caller(name, before.groups if groups is None else groups)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from headwater.errors import TerminalError
 from headwater.policy.model import Role
+from headwater.warehouse.embedded.statements import quote_name
 
 DIALECT = "clickhouse"
 ALLOWED_DATABASES = frozenset({"gold", "live"})
@@ -54,8 +56,12 @@ class QueryAnswer:
     tables: list[str]
 
 
-def tables_of(sql: str) -> list[str]:
-    """The tables a SELECT reads, as `database.table`. Raises `QueryRefused` for anything but one SELECT over them."""
+def tables_of(sql: str, datasets: Collection[str] = ()) -> list[str]:
+    """The tables a SELECT reads, as `database.table`. Raises `QueryRefused` for anything but one SELECT over them.
+
+    A bare name is a WITH's. Outside of that WITH it would be a view of the role, so none is named like one of the
+    role's `datasets`.
+    """
     try:
         statements = [s for s in sqlglot.parse(sql, read=DIALECT) if s is not None]
     except sqlglot.errors.ParseError as error:
@@ -63,8 +69,15 @@ def tables_of(sql: str) -> list[str]:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise QueryRefused("only one SELECT is answered", remedy="send one statement that begins with SELECT or WITH")
     statement = statements[0]
+    if any(
+        t.token_type is TokenType.IDENTIFIER and "\\" in sql[t.start : t.end] for t in sqlglot.tokenize(sql, DIALECT)
+    ):
+        raise QueryRefused("a quoted name has a backslash", remedy="write the name as it is")
     _refuse_clauses_and_functions(statement)
     ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
+    for name in sorted(ctes):
+        if name in datasets or not name.isidentifier():
+            raise QueryRefused(f"WITH may not name anything '{name}'", remedy="choose a name that no dataset has")
     tables = set()
     for table in statement.find_all(exp.Table):
         if isinstance(table.this, exp.Func | exp.Anonymous):
@@ -100,10 +113,11 @@ def _refuse_clauses_and_functions(statement: exp.Query) -> None:
             raise QueryRefused(f"IN {field.sql(DIALECT)} hides a table", remedy="write IN (SELECT … FROM …)")
 
 
-def in_role(sql: str, database: str) -> str:
-    """The statement over the role's views: `gold.<dataset>` and `live.<dataset>` become `<database>.<dataset>`.
+def in_role(sql: str, database: str, tables: Collection[str]) -> str:
+    """The statement over the role's views: of its `tables`, `gold.<dataset>` becomes `<database>.<dataset>`.
 
-    Only the names are exchanged, token by token; whether they may be read is the engine's to say.
+    Only the names are exchanged, token by token; whether they may be read is the engine's to say. Other names stay:
+    `live` may be an alias, and `live.quantity` a column.
     """
     tokens = sqlglot.tokenize(sql, read=DIALECT)
     parts, end = [], 0
@@ -111,9 +125,9 @@ def in_role(sql: str, database: str) -> str:
         first, dot, name = tokens[index : index + 3]
         follows = index > 0 and tokens[index - 1].token_type is TokenType.DOT
         if first.text in ALLOWED_DATABASES and dot.token_type is TokenType.DOT and not follows:
-            if first.token_type not in _NAMES or first.start < end:
+            if first.token_type not in _NAMES or first.start < end or f"{first.text}.{name.text}" not in tables:
                 continue
-            parts += [sql[end : first.start], f"`{database}`.`{name.text}`"]
+            parts += [sql[end : first.start], f"{quote_name(database)}.{quote_name(name.text)}"]
             end = name.end + 1
     return "".join([*parts, sql[end:]])
 
@@ -125,12 +139,12 @@ def run_bounded(client: Client, sql: str, max_rows: int, role: Role) -> QueryAns
     """
     if not 1 <= max_rows <= MAX_ROWS:
         raise QueryRefused(f"max_rows is 1 to {MAX_ROWS:,}", remedy="page with LIMIT … OFFSET …, or aggregate")
-    tables = tables_of(sql)
+    tables = tables_of(sql, role.views)
     seen = {view.table for view in role.views.values()}
     for table in tables:
         if table not in seen:
             raise not_a_dataset(table)
-    own = in_role(sql, role.database)
+    own = in_role(sql, role.database, tables)
     bounded = f"SELECT * FROM (\n{own.strip().rstrip(';')}\n) LIMIT {max_rows + 1}"  # noqa: S608 - judged above
     result = client.query(bounded)  # time and memory are bounded by the reader's own limits on the server
     rows = [[_plain(value) for value in row] for row in result.result_rows[:max_rows]]

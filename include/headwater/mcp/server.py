@@ -25,7 +25,7 @@ from headwater.errors import HeadwaterError
 from headwater.mcp.asking import Asker
 from headwater.mcp.evidence import Evidence, evidence_of, loaded_tables, outcomes
 from headwater.mcp.queries import run_bounded
-from headwater.policy.model import Caller
+from headwater.policy.model import Caller, View
 from headwater.settings import Settings
 from headwater.warehouse.client import agent, reader
 
@@ -74,7 +74,7 @@ class Sidecar:
         caller = self.asker.permitted("describe_dataset")
         declared = self._dataset(dataset, caller)
         table = f"gold.{declared.name}"
-        masks = caller.role.views[declared.name].masks
+        view = caller.role.views[declared.name]
         return {
             "table": table,
             "description": declared.description,
@@ -87,13 +87,13 @@ class Sidecar:
                     "type": str(column.type),
                     "description": column.description,
                     "classification": column.classification,
-                    "shown_as": str(masks[column.name]),
+                    "shown_as": str(view.masks[column.name]),
                     "references": column.references,
                 }
                 for column in declared.columns
             ],
             "quality_rules": [*(r.name for r in declared.row_rules), *(r.name for r in declared.table_rules)],
-            "quality_results": outcomes(self.client, declared.name),
+            "quality_results": _told(outcomes(self.client, declared.name), view),
             "evidence": asdict(self._evidence([table], f"DESCRIBE TABLE {table}", caller)),
         }
 
@@ -142,6 +142,13 @@ class Sidecar:
 
     def _evidence(self, tables: list[str], sql: str, caller: Caller) -> Evidence:
         return replace(evidence_of(self.client, tables, sql), policy=self.asker.applied(caller, tables))
+
+
+def _told(results: list[dict[str, Any]], view: View) -> list[dict[str, Any]]:
+    """The outcomes without what was found, which may quote rows, for who does not see all of every row."""
+    if not view.masked and not view.rows:
+        return results
+    return [{name: value for name, value in result.items() if name != "found"} for result in results]
 
 
 def _tables_of(dataset: Dataset) -> list[str]:

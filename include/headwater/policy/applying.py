@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from clickhouse_connect.driver.client import Client
 
 from headwater.contracts.model import Contracts
+from headwater.errors import TerminalError
 from headwater.policy.bundle import APPLIED, NEWEST, policy_of
 from headwater.policy.masks import KEY_TABLE, KEYS_DATABASE
 from headwater.policy.model import DATABASE_PREFIX, Policy
@@ -22,7 +23,7 @@ from headwater.policy.views import MARK, secured_views
 EMBEDDED_DEFINER = "default"
 """chDB's one user."""
 
-_CREATE = (
+CREATE = (
     "CREATE DATABASE IF NOT EXISTS platform",
     f"CREATE TABLE IF NOT EXISTS {APPLIED} (version String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6), "
     "policy String COMMENT 'JSON: roles, groups, attributes, purposes, and the decision in Rego') "
@@ -69,7 +70,7 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
 
 def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool) -> list[Step]:
     """Do what `plan` says; returns it."""
-    for statement in _CREATE:
+    for statement in CREATE:
         client.command(statement)
     if not client.command(f"SELECT count() FROM {KEY_TABLE}"):  # noqa: S608
         client.insert(KEY_TABLE, [[secrets.token_hex(32)]], column_names=["key"])
@@ -78,9 +79,25 @@ def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: boo
         if step.sql:
             client.command(step.sql)
     if steps:
-        row = [policy.version, json.dumps(asdict(policy), ensure_ascii=False)]
-        client.insert(APPLIED, [row], column_names=["version", "policy"])
+        _put_in_force(client, policy)
     return steps
+
+
+def _put_in_force(client: Client, policy: Policy) -> None:
+    """Write the policy as the newest, whatever the clock says. Raises `TerminalError` where another one is in force."""
+    newest = (
+        f"SELECT toUnixTimestamp64Micro(greatest(now64(6), max(applied_at) + toIntervalMicrosecond(1))) FROM {APPLIED}"  # noqa: S608
+    )
+    row = [policy.version, int(client.query(newest).result_rows[0][0]), json.dumps(asdict(policy), ensure_ascii=False)]
+    client.insert(APPLIED, [row], column_names=["version", "applied_at", "policy"])
+    current = applied(client)
+    if current is None or current.version != policy.version:
+        found = f"policy {current.version}" if current else "no policy"
+        raise TerminalError(
+            f"policy {policy.version} was written, and {found} is in force",
+            where=APPLIED,
+            remedy="somebody else applies another one; agree, and run `headwater policy apply` again",
+        )
 
 
 def applied(client: Client) -> Policy | None:

@@ -77,7 +77,7 @@ def plan(
         after = [sql for _, role in sorted(policy.roles.items()) for sql in role_statements(role)]
         databases = [f"CREATE DATABASE IF NOT EXISTS `{role.database}`" for role in policy.roles.values()]
         views = [view.statement(DEFINER) for view in secured_views(policy, contracts)]
-        statements = [*definer_statements(), *databases, *views, *after]
+        statements = [*applying.CREATE, *definer_statements(), *databases, *views, *after]
         say(as_json, statements, ";\n\n".join(statements) + ";")
         return
     with _writer() as client:

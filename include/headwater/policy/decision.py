@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import httpx
 import regopy
 
-from headwater.errors import ConfigurationError, TerminalError
+from headwater.errors import ConfigurationError
 from headwater.policy.model import Caller, Policy, Surface
 from headwater.settings import Settings
 
@@ -23,10 +23,6 @@ QUERY = "data.headwater.decision.deny"
 OPA_PATH = "/v1/data/headwater/decision/deny"
 OPA_SECONDS = 0.25
 UNDECIDED = "the policy engine does not decide"
-
-
-class Denied(TerminalError):
-    """The policy does not allow it."""
 
 
 @dataclass(frozen=True, slots=True)

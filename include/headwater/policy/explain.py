@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from headwater.contracts.model import Dataset
@@ -39,7 +40,7 @@ def explain(policy: Policy, decider: Decider, caller: Caller, dataset: Dataset) 
     }
     if view is None:
         return facts
-    used = [name for name in policy.attributes if f"user.{name}" in view.rows]
+    used = [name for name in policy.attributes if re.search(rf"\buser\.{name}\b", view.rows)]
     return {
         **facts,
         "table": f"{role.database}.{dataset.name}",

@@ -110,10 +110,9 @@ class _Builder:
             if name not in columns:
                 remedy = f"known are: {', '.join(columns)}"
                 self._fault(document, (*at, "columns", name), f"{dataset.name} has no column '{name}'", remedy)
-        masks = {}
+        masks = {name: _mask_of(given, dataset.name, column) for name, column in columns.items()}
         for name, column in columns.items():
-            mask = chosen[name] if name in chosen else given["masks"].get(column.classification, Mask.PLAIN)
-            masks[name] = mask = Mask(mask or Mask.NULL)
+            mask = masks[name]
             place = (*at, "columns", name) if name in chosen else ("roles", role, "masks", column.classification)
             if not takes(mask, column.type):
                 remedy = f"choose another mask for it in roles.{role}.datasets.{dataset.name}.columns"
@@ -135,13 +134,17 @@ class _Builder:
         """The masked column that this key is made of: its hash, or a number for it, is as telling as it is."""
         if not (column.primary_key or column.references) or deep > 8:
             return None
+        for sibling in dataset.columns:
+            same = sibling is not column and set(sibling.sources) & set(column.sources)
+            if same and not deep and _mask_of(given, dataset.name, sibling) is not Mask.PLAIN:
+                return sibling
         for source in column.sources:
             owner, _, name = source.rpartition(".")
             other = self._contracts.datasets.get(owner)
             found = next((c for c in other.columns if c.name == name), None) if other else None
             if other is None or found is None:
                 continue
-            if given["masks"].get(found.classification, Mask.PLAIN) != Mask.PLAIN:
+            if _mask_of(given, other.name, found) is not Mask.PLAIN:
                 return found
             if deeper := self._stands_for(other, found, given, deep + 1):
                 return deeper
@@ -160,6 +163,13 @@ class _Builder:
 
     def _fault(self, document: Document, at: tuple[str | int, ...], what: str, remedy: str) -> None:
         self._errors.append(document.error(at, what, remedy))
+
+
+def _mask_of(role: Mapping[str, Any], dataset: str, column: Column) -> Mask:
+    """The mask of a column for a role of the file: the dataset's own choice, or else that of its classification."""
+    chosen = ((role.get("datasets") or {}).get(dataset) or {}).get("columns") or {}
+    by_class = role["masks"].get(column.classification, Mask.PLAIN)
+    return Mask(chosen.get(column.name, by_class) or Mask.NULL)
 
 
 def attribute_fault(name: str, values: object, attributes: Mapping[str, Attribute]) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 
 from headwater.policy.masks import KEYS_DATABASE
-from headwater.policy.model import ATTRIBUTES_SETTING, Caller, Policy, Role
+from headwater.policy.model import ATTRIBUTES_SETTING, Caller, Role
 
 DEFINER = "headwater_policy"
 """The user as whom views run: it may read the tables, and nobody can log in as it."""
@@ -52,11 +52,6 @@ def user_statements(caller: Caller) -> Iterator[str]:
         f"ALTER USER `{caller.name}` DEFAULT ROLE {role} DEFAULT DATABASE {role} "
         f"SETTINGS {ATTRIBUTES_SETTING} = '{value}' CONST"
     )
-
-
-def server_statements(policy: Policy) -> list[str]:
-    """Everything but the views and the users."""
-    return [*definer_statements(), *(s for _, role in sorted(policy.roles.items()) for s in role_statements(role))]
 
 
 def attributes_json(caller: Caller) -> str:

@@ -73,7 +73,8 @@ def secured_view(policy: Policy, role: Role, view: View, dataset: Dataset) -> Se
     else:
         source = f"{view.table} AS {TABLE}" + source.removeprefix(view.table)
     if Mask.HASH in view.masks.values():
-        source += f"\nCROSS JOIN {KEY_TABLE} AS {KEY}"
+        # One row whatever is in it: a second key must not double the rows, and without any there are none.
+        source += f"\nCROSS JOIN (SELECT assumeNotNull(min(key)) AS key FROM {KEY_TABLE} HAVING count() > 0) AS {KEY}"  # noqa: S608
     body = (
         "(\n    " + ",\n    ".join(definitions) + "\n)\nAS\n"
         "SELECT\n    " + ",\n    ".join(expressions) + f"\nFROM {source}"

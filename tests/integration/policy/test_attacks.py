@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
-from tests.integration.policy.conftest import PASSWORD, STORES, Served
+from tests.integration.policy.conftest import PASSWORD, ROWS, STORES, Served
+from typer.testing import CliRunner
 
 from headwater.api.database import Database
 from headwater.api.keys import ApiKeys
+from headwater.identity.commands import app as identity
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import IdentityStore
 from headwater.policy import applying
@@ -23,7 +28,7 @@ ELSEWHERE = [
     "SELECT * FROM role_analyst.fct_sales",
     "SELECT * FROM headwater_keys.mask_key",
     "SELECT * FROM platform.policy",
-    "SELECT * FROM merge('role_.*', 'fct_sales')",
+    "SELECT * FROM merge(REGEXP('role_ana.*'), 'fct_sales')",
     "SELECT * FROM merge('gold', '.*')",
     "SELECT * FROM loop('gold', 'fct_sales') LIMIT 1",
     "SELECT 1 IN gold.dim_store",
@@ -39,6 +44,11 @@ ELSEWHERE = [
     "SELECT * FROM fct_sales SETTINGS enable_analyzer = 0",
     "SELECT * FROM fct_sales SETTINGS additional_table_filters = {}",
     "SELECT * FROM fct_sales SETTINGS max_result_rows = 1000000",
+    "SELECT * FROM fct_sales SETTINGS transform_null_in = 1",
+    "SELECT 1 SETTINGS query_cache_tag = '{\"stores\": [0]}' UNION ALL SELECT 2 SETTINGS max_threads = 1",
+    "SET ROLE headwater_writer",
+    "SET ROLE ALL",
+    "EXECUTE AS default SELECT 1",
 ]
 
 
@@ -49,8 +59,97 @@ def manager(served: Served):
 
 @pytest.mark.parametrize("sql", ELSEWHERE)
 def test_refused(manager, sql):
-    with pytest.raises(DatabaseError, match="ACCESS_DENIED|READONLY|SETTING_CONSTRAINT|UNKNOWN_|CANNOT_EXTRACT_TABLE"):
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED|READONLY|SETTING_CONSTRAINT|CANNOT_EXTRACT_TABLE"):
         manager.command(sql)
+
+
+def test_errors_of_others_are_not_shown(served):
+    """The engine keeps the text of the last error of each kind, with the value that made it, and asks no grant."""
+    with writer() as client, pytest.raises(DatabaseError, match="secret7"):
+        client.query("SELECT toInt32('secret7')")
+    told = "SELECT groupArray(last_error_message) FROM system.errors"
+    with writer() as client:
+        assert "secret7" in str(client.query(told).result_rows)
+    analyst = served.as_role("analyst")
+    for sql in (
+        told,
+        "SELECT * FROM (SELECT groupArray(e.last_error_message) FROM system.errors AS e)",
+        "SELECT last_error_message FROM system.errors UNION ALL SELECT '' FROM system.dropped_tables",
+        "SELECT * FROM view(SELECT last_error_message FROM system.errors)",
+        "SELECT * FROM (SELECT last_error_message FROM system.errors SETTINGS max_threads = 1)",
+    ):
+        assert "secret7" not in str(analyst.query(sql).result_rows), sql
+    hidden = ("errors", "processes", "dropped_tables", "session_query_ids", "user_processes", "asynchronous_loader")
+    for table in hidden:
+        assert analyst.command(f"SELECT count() FROM system.{table}") == 0, table
+
+
+def test_what_is_there_and_how_much_of_it_is_not_told(served, manager):
+    told = set()
+    for table in ("gold.dim_household", "gold.nothing", "nowhere.nothing", "role_analyst.fct_sales", "dim_household"):
+        with pytest.raises(DatabaseError) as caught:
+            manager.query(f"SELECT * FROM {table}")
+        told.add(re.sub(r" \(for url.*", "", str(caught.value)))
+    assert len(told) == 1, told
+    for sql in (
+        "EXPLAIN ESTIMATE SELECT * FROM fct_sales",
+        "explain /* all */ estimate SELECT * FROM fct_sales",
+        "SELECT * FROM (EXPLAIN ESTIMATE SELECT * FROM fct_sales)",
+        "SELECT * FROM viewExplain('EXPLAIN ESTIMATE', '', (SELECT * FROM fct_sales))",
+    ):
+        with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+            manager.query(sql)
+    answer = manager.query("SELECT count() FROM fct_sales")
+    assert (answer.summary["read_rows"], answer.summary["total_rows_to_read"]) == ("0", "0")
+    assert "rows_read" not in manager.raw_query("SELECT count() FROM fct_sales", fmt="JSON").decode()
+
+
+def test_an_answer_that_breaks_off_has_no_row_too_many(served):
+    analyst = served.as_role("analyst")
+    cut = "SETTINGS result_overflow_mode = 'break', max_result_rows = 3"
+    for sql in (
+        "SELECT number FROM numbers(100000)",
+        "SELECT * FROM (SELECT 1 FROM fct_sales UNION ALL SELECT 2 FROM fct_sales)",
+        "SELECT 1 FROM fct_sales UNION ALL SELECT 2 FROM fct_sales",
+    ):
+        assert len(analyst.query(f"{sql} {cut}").result_rows) == 3, sql
+    assert analyst.query(f"SELECT count() FROM fct_sales {cut}").result_rows == [(ROWS,)]
+    with pytest.raises(DatabaseError, match="TOO_MANY_ROWS_OR_BYTES"):
+        analyst.query("SELECT number FROM numbers(1000) SETTINGS max_result_rows = 3, max_block_size = 100000")
+
+
+def test_a_second_key_doubles_nothing_and_without_one_there_are_no_rows(served):
+    analyst = served.as_role("analyst")
+    hashes = "SELECT arraySort(groupArray(household_key)) FROM fct_sales"
+    before = analyst.query(hashes).result_rows
+    with writer() as client:
+        client.insert("headwater_keys.mask_key", [["g" * 64]], column_names=["key"])  # greater than any hex
+        try:
+            assert analyst.query(hashes).result_rows == before
+            assert analyst.query(f"{hashes} SETTINGS aggregate_functions_null_for_empty = 1").result_rows == before
+            client.command("TRUNCATE TABLE headwater_keys.mask_key")
+            for null in (0, 1):
+                sql = f"SELECT * FROM fct_sales SETTINGS aggregate_functions_null_for_empty = {null}"
+                assert analyst.query(sql).result_rows == []
+        finally:
+            client.command("TRUNCATE TABLE headwater_keys.mask_key")
+            client.insert("headwater_keys.mask_key", [[served.key]], column_names=["key"])
+    assert analyst.query(hashes).result_rows == before
+
+
+def test_what_is_applied_is_in_force_though_the_clock_went_back(served):
+    with writer() as client:
+        later = replace(served.policy, version="of-tomorrow")
+        text = json.dumps(asdict(later), ensure_ascii=False)
+        tomorrow = int((time.time() + 86_400) * 1_000_000)
+        client.insert("platform.policy", [["x", tomorrow, text]], column_names=["version", "applied_at", "policy"])
+        try:
+            assert applying.applied(client) == later
+            assert applying.apply(client, served.policy, served.contracts, embedded=True)
+            assert applying.applied(client) == served.policy
+        finally:
+            client.command("ALTER TABLE platform.policy DELETE WHERE applied_at > now64(6) SETTINGS mutations_sync = 2")
+        assert applying.applied(client) == served.policy
 
 
 KEPT_BACK = [
@@ -112,6 +211,8 @@ def test_the_key_of_the_hashes_is_nowhere_to_be_seen(served, sql):
         told = served.as_role("analyst").raw_query(sql.replace("{t}", "fct_sales"), fmt="TabSeparated").decode()
     except DatabaseError as error:
         told = str(error)
+        assert "toInt32" in sql, told
+        assert "CANNOT_PARSE_TEXT" in told
     assert told
     assert served.key not in told
 
@@ -141,6 +242,17 @@ def test_another_store_or_a_disabled_identity_holds_within_seconds(served):
         await_true(lambda: client.query(stores).result_rows == [([],)])
         store.disable("ever.changing")
         await_true(lambda: _fails(client, stores))
+    store.close()
+
+
+def test_what_somebody_had_alone_can_be_taken_away(served):
+    store = IdentityStore(served.settings)
+    store.add("of.one_store", "person", ["store_managers"], {"stores": [1]}, PASSWORD)
+    for arguments, own in ((["--group", "stores_north"], {"stores": (1,)}), (["--no-attributes"], {})):
+        result = CliRunner().invoke(identity, ["group", "of.one_store", *arguments])
+        assert result.exit_code == 0, result.output
+        found = store.get("of.one_store")
+        assert (found.groups, found.attributes) == (("stores_north",), own)
     store.close()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from tests.integration.policy.conftest import GROUPS, ROWS, STORES, Served
 
 from headwater.mcp.asking import Asker
 from headwater.mcp.server import build_server
-from headwater.warehouse.client import reader
+from headwater.warehouse import state
+from headwater.warehouse.client import reader, writer
 
 pytestmark = pytest.mark.integration
 
@@ -152,6 +154,39 @@ def test_the_matrix_has_what_it_is_about(served):
 def test_hashes_join_across_datasets(served):
     sql = "SELECT count() FROM fct_sales AS s JOIN mart_marketing_rfm AS r ON s.household_id = r.household_id"
     assert served.as_role("analyst").command(sql) == ROWS
+
+
+def test_rows_that_broke_a_rule_are_not_quoted_past_the_masks(served):
+    results = [{"rule": "r", "severity": "warning", "passed": False, "expected": "0", "found": "1, such as secret7"}]
+    now = dt.datetime.now(dt.UTC)
+    names = ("dim_household", "fct_sales", "dim_date")
+    with writer() as client:
+        state.show(client, [state.Shown(name, 1, now, now, now, json.dumps(results)) for name in names])
+    told = {
+        (role, name): ask_mcp(served, role, "describe_dataset", dataset=name)["quality_results"]
+        for role, name in [("agent", "dim_household"), ("store_manager", "fct_sales"), ("agent", "dim_date")]
+    }
+    assert told["agent", "dim_date"] == results
+    kept = [{"rule": "r", "severity": "warning", "passed": False, "expected": "0"}]
+    assert told["agent", "dim_household"] == told["store_manager", "fct_sales"] == kept
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT gold."x` FROM (SELECT last_error_message AS x FROM system.errors) AS a --" FROM gold.fct_sales',
+        "SELECT * FROM (WITH dim_household AS (SELECT 1) SELECT * FROM dim_household) AS a, dim_household AS b",
+        "SELECT * FROM gold.`fct_sales` LIMIT 1) --`, gold.fct_sales",
+    ],
+)
+def test_what_a_parser_might_misread_is_refused(served, sql):
+    with pytest.raises(ToolError, match="WITH may not name|ClickHouse refused|is not a dataset|not SQL"):
+        ask_mcp(served, "agent", "query", sql=sql)
+
+
+def test_an_alias_may_be_named_like_a_database(served):
+    sql = "SELECT count(live.quantity) FROM live.transactions AS live"
+    assert ask_mcp(served, "agent", "query", sql=sql)["rows"] == [[ROWS]]
 
 
 def test_a_role_sees_only_its_own_in_mcp(served):

@@ -47,6 +47,7 @@ REFUSED = [
     "SELECT * FROM platform.loads",
     "SELECT * FROM a",
     "SELECT 1 IN system.one",
+    'WITH "a\\x62" AS (SELECT 1) SELECT * FROM "a\\x62"',
     "not sql at all",
     "",
 ]
@@ -71,9 +72,25 @@ IN_ROLE = {
     "SELECT 1 /* gold.a */ FROM gold.a": "SELECT 1 /* gold.a */ FROM `role_x`.`a`",
     "SELECT x.gold.a FROM live.x": "SELECT x.gold.a FROM `role_x`.`x`",
     "SELECT 1": "SELECT 1",
+    "SELECT live.k FROM live.x AS live": "SELECT live.k FROM `role_x`.`x` AS live",
+    # What is no name of a dataset never gets into the statement that runs.
+    'SELECT gold."x` FROM (SELECT 1 AS x) AS role_x --" FROM gold.a': (
+        'SELECT gold."x` FROM (SELECT 1 AS x) AS role_x --" FROM `role_x`.`a`'
+    ),
 }
 
 
 @pytest.mark.parametrize("sql", IN_ROLE)
 def test_names_of_tables_become_those_of_the_role(sql):
-    assert in_role(sql, "role_x") == IN_ROLE[sql]
+    assert in_role(sql, "role_x", tables_of(sql)) == IN_ROLE[sql]
+
+
+def test_a_name_is_quoted_whatever_it_is():
+    sql = 'SELECT * FROM gold."a` b"'
+    assert in_role(sql, "role_x", tables_of(sql)) == "SELECT * FROM `role_x`.`a\\` b`"
+
+
+def test_no_with_is_named_like_a_dataset():
+    sql = "SELECT * FROM (WITH dim_x AS (SELECT 1) SELECT * FROM dim_x) AS a, dim_x AS b"
+    with pytest.raises(QueryRefused, match="'dim_x'"):
+        tables_of(sql, {"dim_x"})

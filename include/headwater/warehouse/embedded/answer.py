@@ -9,7 +9,7 @@ import time
 
 from headwater.warehouse.embedded import compression, formats
 from headwater.warehouse.embedded.engine import Engine, Progress
-from headwater.warehouse.embedded.errors import EndpointError
+from headwater.warehouse.embedded.errors import EndpointError, veiled
 from headwater.warehouse.embedded.request import QueryRequest, Send
 
 
@@ -39,6 +39,8 @@ class Answer:
 
     async def error(self, error: EndpointError) -> None:
         """An error: with status and code before the first byte; after it within the body, and the connection is cut."""
+        if self._request is not None and self._request.user.database:
+            error = veiled(error)
         if self._started:
             await self._error_in_stream(error)
             return
@@ -111,13 +113,15 @@ class Answer:
         return headers
 
     def _summary(self, progress: Progress) -> str:
-        """All values are strings, as ClickHouse writes them."""
+        """All values are strings, as ClickHouse writes them. What was read to answer is no member's business."""
+        member = self._request is not None and bool(self._request.user.database)
+        read_rows, read_bytes = (0, 0) if member else (progress.read_rows, progress.read_bytes)
         values = {
-            "read_rows": progress.read_rows,
-            "read_bytes": progress.read_bytes,
+            "read_rows": read_rows,
+            "read_bytes": read_bytes,
             "written_rows": progress.written_rows,
             "written_bytes": progress.written_bytes,
-            "total_rows_to_read": progress.read_rows,
+            "total_rows_to_read": read_rows,
             "result_rows": progress.result_rows or progress.written_rows,
             "result_bytes": progress.result_bytes or progress.written_bytes,
             "elapsed_ns": time.perf_counter_ns() - self._begun,

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import TypeVar
 
+from headwater.api.keys import FORM
 from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.access import User, Users, credentials
 from headwater.warehouse.embedded.answer import Answer
@@ -141,7 +142,10 @@ class Endpoint:
             return self._users.authenticate(headers, params)
         if (user := self._members.remembered(name, password)) is not None:
             return user
-        return await self._workers.check(partial(self._members.authenticate, name, password))
+        login = partial(self._members.authenticate, name, password)
+        if self._members.is_agent(name):
+            return await self._workers.run_aside(login)
+        return await (self._workers.check_key(login) if FORM.fullmatch(password) else self._workers.check(login))
 
     @contextlib.contextmanager
     def _admit(self, request: QueryRequest) -> Iterator[Execution]:

@@ -80,6 +80,14 @@ class EndpointError(TerminalError):
         return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (embedded))\n"
 
 
+def veiled(error: EndpointError) -> EndpointError:
+    """The same for a table that is not there and for one that the asker may not read."""
+    ungranted = error.name == "ACCESS_DENIED" and "have the grant" in error.message
+    if not ungranted and error.name not in ("UNKNOWN_TABLE", "UNKNOWN_DATABASE"):
+        return error
+    return EndpointError("ACCESS_DENIED", "There is no such table here, or you may not read it; SHOW TABLES has yours.")
+
+
 def from_engine(error: BaseException) -> EndpointError:
     """The engine's exception as an `EndpointError`; the text repeats its own prefix where it was wrapped."""
     text = str(error)

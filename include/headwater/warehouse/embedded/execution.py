@@ -21,6 +21,9 @@ _USE = re.compile(r"\s*USE\s+(?:DATABASE\s+)?(`(?:[^`\\]|\\.)+`|\"(?:[^\"\\]|\\.
 _WHOLE = ("extremes", "output_format_json_array_of_rows")
 _DEFAULTS = {"implicit_select": "0", "async_insert": "0"}
 """chDB reads a bare word as SELECT; asynchronous inserts would answer before the rows are in a part."""
+_HIDDEN = ("processes", "errors", "dropped_tables", "session_query_ids", "user_processes", "asynchronous_loader")
+_HIDE = "{" + ",".join(f"'system.{table}':'0'" for table in _HIDDEN) + "}"
+"""chDB asks no grant for its own tables; these tell of others' queries, `errors` even values that made them fail."""
 
 
 class Execution:
@@ -93,13 +96,14 @@ class Execution:
     ) -> tuple[str, dict[str, str]]:
         """A reader's statement without its own SETTINGS clause, and the settings it will run with.
 
-        Under readonly=1 the engine refuses a query's own clause, but takes one inside a subquery without a look.
+        Under readonly=1 the engine refuses a query's own clause, and ignores one inside a subquery without a word;
+        what may not be set is refused here wherever it stands.
         """
         if "settings" in sql.lower():
             sql = connection.normalize(sql)
-            for name, value in statements.nested_settings(sql):
-                limits.judge_reader_settings({name: value}, self._caps)
         sql, inline = statements.split_settings(sql)
+        for name, value in statements.nested_settings(sql):
+            limits.judge_reader_settings({name: value}, self._caps)
         return sql, limits.judge_reader_settings({**self._threads, **settings, **inline}, self._caps)
 
     def _take_connection(self) -> EngineConnection:
@@ -134,6 +138,8 @@ class Execution:
             )
         if self._request.user.readonly and (mutating or (kind != "READ_ONLY" and not _USE.fullmatch(sql))):
             raise EndpointError("READONLY", f"{self._request.user.name}: Cannot execute query in readonly mode.")
+        if self._request.user.database and statements.estimates(sql):
+            raise EndpointError("ACCESS_DENIED", f"{self._request.user.name}: EXPLAIN ESTIMATE counts rows of others.")
         if statements.may_call_forbidden(sql):
             # What the parser does not take is judged as it stands; the engine will refuse it.
             with contextlib.suppress(EndpointError):
@@ -157,7 +163,10 @@ class Execution:
         if request.user.readonly:
             user = request.user
             database = request.database or (session.database if session else None) or user.database or "default"
-            hidden = {"additional_table_filters": "{'system.processes':'0'}", "readonly": "1"}
+            hidden = {"additional_table_filters": _HIDE, "readonly": "1"}
+            if user.database:
+                # How many rows were read to give those that are seen.
+                hidden["output_format_write_statistics"] = "0"
             if user.attributes:
                 hidden[ATTRIBUTES_SETTING] = user.attributes
             connection.set_up({**_DEFAULTS, **settings, **hidden}, role=user.role, database=database)

@@ -43,9 +43,11 @@ READER_MAY_NOT_SET = frozenset({"output_format_schema"})
 """Exceptions: this one names a file that is written."""
 
 
-MEMBER_MAY_NOT_SET = frozenset({"use_query_cache", "enable_analyzer", "allow_experimental_analyzer", "final"})
-"""What those may not set either who read the policy's views: these change how a view is planned, or whose answer one
-gets."""
+MEMBER_MAY_NOT_SET = frozenset(
+    {"use_query_cache", "enable_analyzer", "allow_experimental_analyzer", "final", "transform_null_in"}
+)
+"""What those may not set either who read the policy's views: these change how a view is planned, what its predicate
+says of nulls, or whose answer one gets."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,20 @@ def judge_reader_settings(wanted: Mapping[str, str], limits: Limits) -> dict[str
         if name in caps:
             _refuse_beyond(name, value, caps[name])
         result[name] = value
+    if limits.member:
+        # The engine counts an answer's rows by the block.
+        result.pop("max_block_size", None)
+    if result.get("result_overflow_mode") == "break":
+        # JDBC's setMaxRows asks for it; by itself it stops only after the block that goes beyond.
+        most = int(float(result["max_result_rows"]))
+        result["limit"] = str(min(_asked_limit(result.get("limit", "0")) or most, most))
     return result
+
+
+def _asked_limit(value: str) -> int:
+    if not value.isdecimal():
+        raise EndpointError("BAD_ARGUMENTS", f"Setting limit must be a whole number, got '{value}'.")
+    return int(value)
 
 
 def _refuse_weaker_readonly(value: str) -> None:

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 
+from headwater.api.keys import FORM
 from headwater.errors import HeadwaterError
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
@@ -53,6 +54,10 @@ class Members:
         found = self._known.get(self._key(name, password))
         return found[1] if found is not None and found[0] > time.monotonic() else None
 
+    def is_agent(self, name: str) -> bool:
+        """Whether it is the service user of the sidecar, whom neither Postgres nor argon2 is asked about."""
+        return name == self._settings.clickhouse_agent_user
+
     def authenticate(self, name: str, password: str) -> User:
         """The user. Raises AUTHENTICATION_FAILED, or ACCESS_DENIED for one who is known and may not."""
         try:
@@ -78,9 +83,9 @@ class Members:
         """Who it is, and the scopes it comes with: all by password, by a key those of the key."""
         settings = self._settings
         if name != settings.clickhouse_agent_user:
-            by_key = self._keys.verify(password) if password.startswith("hw_") else None
-            if by_key is not None:
-                return (by_key[0], by_key[1].scopes) if by_key[0].name == name else None
+            if FORM.fullmatch(password):
+                by_key = self._keys.verify(password)
+                return (by_key[0], by_key[1].scopes) if by_key is not None and by_key[0].name == name else None
             identity = self._identities.verify(name, password)
             return None if identity is None else (identity, ("*",))
         expected = settings.clickhouse_agent_password.get_secret_value()

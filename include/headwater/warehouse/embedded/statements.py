@@ -26,6 +26,7 @@ _TOKEN = re.compile(
 FORBIDDEN_FUNCTIONS = frozenset({"file", "python", "eval"})
 """No grant governs these in the engine: the scalar `file` reads any file, `python` any object of this process."""
 
+_NEXT_SELECT = frozenset({"UNION", "EXCEPT", "INTERSECT"})
 _SUSPICIOUS = re.compile(r"file|python|eval|[`\"“][^`\"”]*\\", re.I)
 
 
@@ -133,13 +134,15 @@ def split_settings(sql: str) -> tuple[str, dict[str, str]]:
 
 
 def nested_settings(sql: str) -> Iterator[tuple[str, str]]:
-    """Name and value of every setting in a subquery's SETTINGS; of what is no literal, the first token."""
+    """Name and value of every setting in a SETTINGS clause that `split_settings` has left; of what is no literal, the
+    first token.
+    """
     found = list(tokens(sql))
     for index, token in enumerate(found):
-        if token.upper != "SETTINGS" or token.depth == 0:
+        if token.upper != "SETTINGS" or index + 2 >= len(found) or found[index + 2].text != "=":
             continue
         for place in range(index + 1, len(found) - 1):
-            if found[place].depth < token.depth:
+            if found[place].depth < token.depth or found[place].upper in _NEXT_SELECT:
                 break
             if found[place].depth == token.depth and found[place + 1].text == "=":
                 yield found[place].text, unquote(found[min(place + 2, len(found) - 1)].text)
@@ -179,6 +182,18 @@ def quote(text: str) -> str:
 def quote_name(name: str) -> str:
     """A quoted identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def estimates(sql: str) -> bool:
+    """Whether an EXPLAIN ESTIMATE may be in it, as a statement, a subquery or a table function."""
+    if "explain" not in sql.lower():
+        return False
+    before = ""
+    for token in tokens(sql):
+        if token.text.strip('`"').lower() == "viewexplain" or (before, token.upper) == ("EXPLAIN", "ESTIMATE"):
+            return True
+        before = token.upper
+    return False
 
 
 def may_call_forbidden(sql: str) -> bool:

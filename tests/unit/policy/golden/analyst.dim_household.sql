@@ -31,5 +31,5 @@ SELECT
     t.`valid_to` AS `valid_to`,
     t.`is_current` AS `is_current`
 FROM gold.dim_household AS t
-CROSS JOIN headwater_keys.mask_key AS k
-COMMENT 'policy: daec814f6abaf107'
+CROSS JOIN (SELECT assumeNotNull(min(key)) AS key FROM headwater_keys.mask_key HAVING count() > 0) AS k
+COMMENT 'policy: 11e4d9f7de9022ba'

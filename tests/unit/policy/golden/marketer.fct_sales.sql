@@ -41,5 +41,5 @@ SELECT
     t.`coupon_disc` AS `coupon_disc`,
     t.`coupon_match_disc` AS `coupon_match_disc`
 FROM (SELECT * FROM gold.fct_sales WHERE sale_date >= '2017-01-01' AND quantity > 0 LIMIT 18446744073709551615) AS t
-CROSS JOIN headwater_keys.mask_key AS k
-COMMENT 'policy: a20ec0fc29055274'
+CROSS JOIN (SELECT assumeNotNull(min(key)) AS key FROM headwater_keys.mask_key HAVING count() > 0) AS k
+COMMENT 'policy: 3462c0b895e5a950'

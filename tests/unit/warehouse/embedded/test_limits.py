@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from headwater.warehouse.embedded.errors import EndpointError
@@ -36,6 +38,26 @@ def test_other_settings_are_refused(name: str) -> None:
     with pytest.raises(EndpointError) as caught:
         judge_reader_settings({name: "1"}, LIMITS)
     assert (caught.value.name, caught.value.code) == ("READONLY", 164)
+
+
+@pytest.mark.parametrize("name", ["transform_null_in", "final", "enable_analyzer"])
+def test_who_reads_views_may_not_change_what_they_say(name: str) -> None:
+    assert judge_reader_settings({name: "1"}, LIMITS)[name] == "1"
+    with pytest.raises(EndpointError, match=name):
+        judge_reader_settings({name: "1"}, replace(LIMITS, member=True))
+
+
+@pytest.mark.parametrize(("asked", "most"), [("", "20"), ("0", "20"), ("7", "7"), ("30", "20")])
+def test_an_answer_that_breaks_off_is_limited_to_the_row(asked: str, most: str) -> None:
+    wanted = {"result_overflow_mode": "break", "max_result_rows": "20", **({"limit": asked} if asked else {})}
+    assert judge_reader_settings(wanted, LIMITS)["limit"] == most
+    assert "limit" not in judge_reader_settings({"max_result_rows": "20"}, LIMITS)
+    with pytest.raises(EndpointError, match="limit"):
+        judge_reader_settings({**wanted, "limit": "-1"}, LIMITS)
+
+
+def test_who_reads_views_has_the_engines_blocks() -> None:
+    assert "max_block_size" not in judge_reader_settings({"max_block_size": "9"}, replace(LIMITS, member=True))
 
 
 def test_readonly_stays_one() -> None:

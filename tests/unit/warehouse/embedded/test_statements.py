@@ -92,6 +92,13 @@ def test_settings_of_subqueries_are_found() -> None:
     assert list(statements.nested_settings(sql)) == [("a", "1"), ("b", "{"), ("c", "x")]
 
 
+def test_a_clause_before_a_union_is_judged_too():
+    sql = "SELECT 1 SETTINGS a = 'x' UNION ALL SELECT settings FROM t WHERE k = 1 SETTINGS b = 2"
+    left, last = statements.split_settings(sql)
+    assert last == {"b": "2"}
+    assert list(statements.nested_settings(left)) == [("a", "x")]
+
+
 @pytest.mark.parametrize(
     "sql",
     [
