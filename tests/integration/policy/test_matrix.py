@@ -174,7 +174,7 @@ def test_rows_that_broke_a_rule_are_not_quoted_past_the_masks(served):
 @pytest.mark.parametrize(
     "sql",
     [
-        'SELECT gold."x` FROM (SELECT last_error_message AS x FROM system.errors) AS a --" FROM gold.fct_sales',
+        'SELECT gold."x` FROM (SELECT value AS x FROM system.errors) AS role_agent --" FROM gold.fct_sales',
         "SELECT * FROM (WITH dim_household AS (SELECT 1) SELECT * FROM dim_household) AS a, dim_household AS b",
         "SELECT * FROM gold.`fct_sales` LIMIT 1) --`, gold.fct_sales",
     ],
