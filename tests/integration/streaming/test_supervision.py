@@ -35,6 +35,7 @@ def case(stack: Settings, tmp_path: Path) -> Iterator[StreamCase]:
         supervision.stop()
 
 
+@pytest.mark.thorough
 def test_a_stream_that_was_killed_is_started_again_and_silver_is_built_meanwhile(case: StreamCase, lake: Lake):
     case.sales(*range(5))
     assert supervision.start(wait_seconds=240) is True
