@@ -172,7 +172,7 @@ def own_project(case: StreamCase, project: Path) -> None:
         (project / "spark_jobs").symlink_to(case.settings.project_dir / "spark_jobs")
 
 
-def await_rows(case: StreamCase, count: int, seconds: float = 60.0) -> None:
+def await_rows(case: StreamCase, count: int, seconds: float = 120.0) -> None:
     """Until bronze has so many rows."""
     deadline = time.monotonic() + seconds
     while (found := committed_rows(case)) < count:

@@ -139,7 +139,7 @@ def test_drained_streams_are_in_the_live_table_and_stay_stopped(case: StreamCase
     assert application is not None
     case.sales(*range(40))
 
-    assert supervision.drain([case.dataset.name], wait_seconds=60) is True
+    assert supervision.drain([case.dataset.name], wait_seconds=180) is True
 
     (status,) = supervision.statuses([case.dataset.name])
     assert (status.state, status.row.wanted, status.alive) == ("stopped", "drained", False)
