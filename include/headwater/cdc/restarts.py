@@ -16,7 +16,6 @@ from psycopg.rows import class_row
 from headwater.settings import Settings
 from headwater.streaming import lease_rows
 
-LONGEST_PAUSE_SECONDS = 1800.0
 _TABLE = """
 CREATE TABLE IF NOT EXISTS connector_restarts (
     connector text PRIMARY KEY,
@@ -49,13 +48,6 @@ class Restarts:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def postponed(self) -> str:
-        """Why the next restart has to wait; empty where it is due."""
-        if self.restart_due is None or self.restart_due <= self.now:
-            return ""
-        return f"restarted {self.restarts} times; the next is due at {self.restart_due:%H:%M:%S} UTC"
-
-    @property
     def said(self) -> str:
         """For people, or nothing where it was not restarted."""
         if self.given_up:
@@ -65,10 +57,6 @@ class Restarts:
     def well_since(self, seconds: float) -> bool:
         """Whether the last restart is so long ago."""
         return self.restarted_at is not None and (self.now - self.restarted_at).total_seconds() > seconds
-
-    def pause(self, first_seconds: float) -> timedelta:
-        """How long the restart after the one that is due now has to wait: twice as long each time."""
-        return timedelta(seconds=min(first_seconds * 2**self.restarts, LONGEST_PAUSE_SECONDS))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from headwater.cdc.source import connected, lost
 from headwater.cdc.worker import State, Worker
 from headwater.kafka import client_config
 from headwater.settings import Settings
+from headwater.streaming.pauses import postponed
 
 TIMEOUT_SECONDS = 10.0
 _SPECS: Any = OffsetSpec  # its methods have no types
@@ -83,7 +84,7 @@ class Report:
         if state and state.failed:
             found.append(("cause", state.cause))
         if self.restarts is not None and self.restarts.said:
-            found.append(("restarts", "; ".join(filter(None, (self.restarts.said, self.restarts.postponed)))))
+            found.append(("restarts", "; ".join(filter(None, (self.restarts.said, postponed(self.restarts))))))
         if self.slot:
             use = "in use" if self.slot.active else "not in use"
             sizes = f"{self.slot.lag_bytes:,} bytes behind, {self.slot.retained_bytes:,} bytes of log kept"

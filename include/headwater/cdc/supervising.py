@@ -28,6 +28,7 @@ from headwater.embedded import connect, stack
 from headwater.errors import HeadwaterError
 from headwater.kafka import client_config
 from headwater.settings import Settings, get_settings
+from headwater.streaming.pauses import pause_after, postponed
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +108,9 @@ def supervise(settings: Settings | None = None) -> Look | None:
             return Look(look.connector, look.found, look.reason, "given up", why)
         if not verdict.start:
             return look
-        if row.postponed:
-            return Look(look.connector, look.found, look.reason, "waits", row.postponed)
-        pause = row.pause(settings.stream_restart_pause_seconds)
-        if not restarts.count(connection, row, pause, f"{verdict.condition}: {verdict.reason}"):
+        if later := postponed(row):
+            return Look(look.connector, look.found, look.reason, "waits", later)
+        if not restarts.count(connection, row, pause_after(row, settings), f"{verdict.condition}: {verdict.reason}"):
             return Look(look.connector, look.found, look.reason, "waits", "somebody else has just started it again")
     note = _start(settings, capture, verdict)
     return Look(look.connector, look.found, look.reason, "restarted", note)

@@ -10,7 +10,6 @@ from headwater.streaming.lease_rows import LeaseRow, Wanted
 
 LIVING = ("running", "waiting", "retrying")
 """States of a stream that is being read, or that will be as soon as what it waits for is there."""
-LONGEST_PAUSE_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +69,6 @@ def stalled_for(row: LeaseRow) -> timedelta | None:
     """How long there has been lag without progress, by the holder's own clock; None where there is none."""
     since, told = row.told("stalled_since"), row.told("heartbeat_at")
     return None if since is None or told is None else told - since
-
-
-def postponed(row: LeaseRow) -> str:
-    """Why a restart has to wait; empty where it is due."""
-    if row.restart_due is None or row.restart_due <= row.now:
-        return ""
-    return f"restarted {row.restarts} times; the next is due at {row.restart_due:%H:%M:%S} UTC"
-
-
-def pause_after(row: LeaseRow, settings: Settings) -> timedelta:
-    """How long the restart after the one that is due now has to wait: twice as long each time."""
-    return timedelta(seconds=min(settings.stream_restart_pause_seconds * 2**row.restarts, LONGEST_PAUSE_SECONDS))
 
 
 def forgiven(row: LeaseRow, verdict: Verdict, settings: Settings) -> bool:

@@ -20,7 +20,7 @@ from headwater.errors import HeadwaterError, TerminalError
 from headwater.settings import Settings, get_settings
 from headwater.streaming.declared import streams
 from headwater.streaming.events import Event, record
-from headwater.streaming.health import forgiven, judge, pause_after, postponed
+from headwater.streaming.health import forgiven, judge
 from headwater.streaming.launching import launcher
 from headwater.streaming.lease import RENEWALS
 from headwater.streaming.lease_rows import (
@@ -35,6 +35,7 @@ from headwater.streaming.lease_rows import (
     read_rows,
     rows_of,
 )
+from headwater.streaming.pauses import pause_after, postponed
 from headwater.streaming.supervision import WAIT_SECONDS, StreamStatus, one_at_a_time, see_to, start
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,9 @@ from headwater.embedded.service import ProcessSpec
 from headwater.errors import HeadwaterError
 from headwater.settings import Settings
 from headwater.streaming.declared import streams
-from headwater.streaming.health import judge, postponed
+from headwater.streaming.health import judge
 from headwater.streaming.lease_rows import LeaseRow, connected, rows_of
+from headwater.streaming.pauses import postponed
 from headwater.streaming.supervising import IDLE, supervise
 from headwater.streaming.supervision import one_at_a_time
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headwater.cdc import supervising
-from headwater.cdc.restarts import LONGEST_PAUSE_SECONDS, Restarts
+from headwater.cdc.restarts import Restarts
 from headwater.cdc.status import Slot
 from headwater.cdc.supervising import Seen, judge
 from headwater.cdc.worker import State
 from headwater.settings import Settings
+from headwater.streaming.pauses import LONGEST_PAUSE_SECONDS, pause_after, postponed
 
 RUNNING = State("RUNNING", ("RUNNING",))
 FAILED = State("RUNNING", ("FAILED",), "a.Exception: no\n\tat b\nCaused by: c.Exception: no disk")
@@ -67,14 +68,17 @@ def test_a_connector_that_stands_still_is_started_again_but_never_in_its_first_s
 
 
 def test_pauses_double_up_to_a_bound():
-    pauses = [Restarts("c", restarts).pause(30.0).total_seconds() for restarts in range(8)]
+    pauses = [
+        pause_after(Restarts("c", restarts), Settings(stream_restart_pause_seconds=30.0)).total_seconds()
+        for restarts in range(8)
+    ]
     assert pauses == [30, 60, 120, 240, 480, 960, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS]
 
 
 def test_a_restart_waits_until_it_is_due():
-    assert Restarts("c").postponed == ""
-    assert Restarts("c", 1, NOW, NOW + timedelta(seconds=1), now=NOW).postponed.endswith("due at 00:00:01 UTC")
-    assert Restarts("c", 1, NOW, NOW, now=NOW).postponed == ""
+    assert postponed(Restarts("c")) == ""
+    assert postponed(Restarts("c", 1, NOW, NOW + timedelta(seconds=1), now=NOW)).endswith("due at 00:00:01 UTC")
+    assert postponed(Restarts("c", 1, NOW, NOW, now=NOW)) == ""
 
 
 def test_it_is_well_again_only_some_time_after_a_restart():

@@ -9,9 +9,10 @@ import psutil
 import pytest
 
 from headwater.settings import Settings
-from headwater.streaming.health import Verdict, forgiven, judge, pause_after, postponed
+from headwater.streaming.health import Verdict, forgiven, judge
 from headwater.streaming.heartbeat import Heartbeat
 from headwater.streaming.lease_rows import LeaseRow, Wanted
+from headwater.streaming.pauses import pause_after, postponed
 from headwater.streaming.supervision import StreamStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
