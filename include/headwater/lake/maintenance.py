@@ -36,10 +36,10 @@ from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
 from headwater.lake.compaction import Scope
 from headwater.lake.locks import table_lock
+from headwater.lake.names import POSITION_TAG, move_tag
 from headwater.lake.readers import STREAM, Reader, oldest_needed, readers_of, under_way, unread
 from headwater.lake.references import time_of
 from headwater.lake.snapshots import ancestry, head_id
-from headwater.lake.tags import POSITION_TAG, move_tag
 
 KEEP = {Kind.STREAM: timedelta(hours=1), Kind.CAPTURE: timedelta(hours=1)}
 KEEP_BY_DEFAULT = timedelta(days=5)
