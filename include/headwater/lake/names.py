@@ -41,7 +41,7 @@ class NameRefused(TerminalError):
 def names(table: Table, kind: RefKind) -> dict[str, int]:
     """The snapshot of each tag, or the newest of each branch, by name; main is not told."""
     refs = sorted(table.metadata.refs.items())
-    return {name: ref.snapshot_id for name, ref in refs if ref.snapshot_ref_type == kind and name != "main"}
+    return {name: ref.snapshot_id for name, ref in refs if ref.snapshot_ref_type.value == kind and name != "main"}
 
 
 def create(catalog: Catalog, table: Table, kind: RefKind, name: str, reference: str = "main") -> Snapshot:
@@ -52,9 +52,7 @@ def create(catalog: Catalog, table: Table, kind: RefKind, name: str, reference: 
         raise NameRefused(f"'{name}' cannot be the name of a {kind}", where=where, remedy=remedy)
     snapshot = resolve(table, reference)
     if (there := table.metadata.refs.get(name)) is not None:
-        remedy = (
-            f"choose another name, or remove it: `headwater table {there.snapshot_ref_type} {where} {name} --remove`"
-        )
+        remedy = f"choose another name, or remove it: `headwater table {there.snapshot_ref_type.value} {where} {name} --remove`"
         raise NameRefused(f"'{name}' names snapshot {there.snapshot_id} already", where=where, remedy=remedy)
     if snapshot.snapshot_id not in published(table) | set(names(table, RefKind.TAG).values()):
         raise NameRefused(
