@@ -52,7 +52,8 @@ def create(catalog: Catalog, table: Table, kind: RefKind, name: str, reference: 
         raise NameRefused(f"'{name}' cannot be the name of a {kind}", where=where, remedy=remedy)
     snapshot = resolve(table, reference)
     if (there := table.metadata.refs.get(name)) is not None:
-        remedy = f"choose another name, or remove it: `headwater table {there.snapshot_ref_type.value} {where} {name} --remove`"
+        command = f"headwater table {there.snapshot_ref_type.value} {where} {name} --remove"
+        remedy = f"choose another name, or remove it: `{command}`"
         raise NameRefused(f"'{name}' names snapshot {there.snapshot_id} already", where=where, remedy=remedy)
     if snapshot.snapshot_id not in published(table) | set(names(table, RefKind.TAG).values()):
         raise NameRefused(
