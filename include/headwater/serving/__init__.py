@@ -1,0 +1,1 @@
+"""What all surfaces that answer questions share."""
