@@ -1,1 +1,1 @@
-"""What all surfaces that answer questions share."""
+"""What MCP and the API share when they answer: the parser of questions, bounded answers, what an answer rests on."""
