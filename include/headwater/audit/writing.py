@@ -22,7 +22,7 @@ import psycopg
 
 from headwater.audit.anchoring import Anchor
 from headwater.audit.chain import GENESIS, WRITE_LOCK, become_writer, ensure_table, link
-from headwater.audit.entries import Entry, canonical
+from headwater.audit.entries import Entry, Outcome, canonical
 from headwater.errors import ConfigurationError, RetryableError
 from headwater.settings import Settings
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 5.0
 MOST_AT_ONCE = 1000
 MOST_WAITING = 20_000
+MOST_REFUSED = 100
 _OPTIONS = "-c statement_timeout=4s -c lock_timeout=4s -c idle_in_transaction_session_timeout=4s"
 """A writer that is stopped in the middle is ended by Postgres, or nobody would be recorded until it goes on."""
 _HEAD = "SELECT sequence, hash, entry::jsonb ->> 'at' FROM audit_entries ORDER BY sequence DESC LIMIT 1"
@@ -64,6 +65,7 @@ class Auditor:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._refused, self._refused_since = 0, float("-inf")
 
     def record(self, entry: Entry) -> int:
         """Keep an entry; returns its number once it is committed. Raises `AuditUnavailable`: then deny."""
@@ -89,6 +91,23 @@ class Auditor:
             except queue.Full:
                 future.set_exception(_unavailable(f"more than {MOST_WAITING} entries wait"))
         return future
+
+    def refused(self, surface: str, source: str) -> None:
+        """Keep that somebody came whom nobody knows; a hundred a minute, and of the others their number.
+
+        They are denied in any case, so this raises nothing, and waits for nothing.
+        """
+        with self._starting:
+            now = time.monotonic()
+            more = 0
+            if now - self._refused_since >= 60:
+                more = max(0, self._refused - MOST_REFUSED)
+                self._refused_since, self._refused = now, 0
+            self._refused += 1
+            if self._refused > MOST_REFUSED:
+                return
+        reason = f"not authenticated, and {more} more in a minute before" if more else "not authenticated"
+        self.submit(Entry("unauthenticated", surface, "login", source=source, outcome=Outcome.DENIED, reason=reason))
 
     def close(self) -> None:
         """Write what waits, sign how far it went, and let go."""
