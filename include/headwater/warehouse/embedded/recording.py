@@ -46,7 +46,7 @@ class Recording:
         try:
             await asyncio.wait_for(asyncio.wrap_future(self._auditor.submit(entry)), WAIT_SECONDS)
         except (AuditUnavailable, TimeoutError) as error:
-            raise unrecorded(request.user.name) from error
+            raise Unrecorded(request.user.name) from error
 
 
 def _entry(request: QueryRequest, member: Member, sql: str, rows: int | None, outcome: Outcome, reason: str) -> Entry:
@@ -70,6 +70,8 @@ def _entry(request: QueryRequest, member: Member, sql: str, rows: int | None, ou
     )
 
 
-def unrecorded(name: str) -> EndpointError:
+class Unrecorded(EndpointError):
     """What everybody is told while the audit trail cannot be written."""
-    return EndpointError("ACCESS_DENIED", f"{name}: The audit trail cannot be written, so nothing is answered.")
+
+    def __init__(self, name: str) -> None:
+        super().__init__("ACCESS_DENIED", f"{name}: The audit trail cannot be written, so nothing is answered.")
