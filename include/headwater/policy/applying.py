@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -68,12 +69,19 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
     return [*steps, Step(f"policy {policy.version} in force", "")]
 
 
-def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool) -> list[Step]:
-    """Do what `plan` says; returns it."""
+def apply(
+    client: Client,
+    policy: Policy,
+    contracts: Contracts,
+    *,
+    embedded: bool,
+    mask_key: Callable[[], str] = lambda: secrets.token_hex(32),
+) -> list[Step]:
+    """Do what `plan` says; returns it. `mask_key` is asked for where ClickHouse has no key of hashes yet."""
     for statement in CREATE:
         client.command(statement)
     if not client.command(f"SELECT count() FROM {KEY_TABLE}"):  # noqa: S608
-        client.insert(KEY_TABLE, [[secrets.token_hex(32)]], column_names=["key"])
+        client.insert(KEY_TABLE, [[mask_key()]], column_names=["key"])
     steps = plan(client, policy, contracts, embedded=embedded)
     for step in steps:
         if step.sql:
@@ -102,10 +110,16 @@ def _put_in_force(client: Client, policy: Policy) -> None:
 
 def applied(client: Client) -> Policy | None:
     """The policy in force, or None before the first `apply`."""
+    text = applied_text(client)
+    return policy_of(text) if text else None
+
+
+def applied_text(client: Client) -> str:
+    """The policy in force as it is kept, or nothing before the first `apply`."""
     if not client.command(f"EXISTS TABLE {APPLIED}"):
-        return None
+        return ""
     rows = client.query(NEWEST).result_rows
-    return policy_of(rows[0][0]) if rows else None
+    return str(rows[0][0]) if rows else ""
 
 
 def _present(client: Client) -> dict[tuple[str, str], str]:
