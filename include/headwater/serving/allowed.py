@@ -9,44 +9,44 @@ from __future__ import annotations
 _AGGREGATES = """
 any anyHeavy anyLast argMax argMin avg avgWeighted boundingRatio contingency corr corrStable count covarPop
 covarPopStable covarSamp covarSampStable cramersV deltaSum deltaSumTimestamp entropy exponentialMovingAverage
-exponentialTimeDecayedAvg first_value groupArray groupArrayLast groupArrayMovingAvg groupArrayMovingSum groupArraySample
-groupArraySorted groupBitAnd groupBitOr groupBitXor groupConcat groupUniqArray histogram intervalLengthSum kurtPop
-kurtSamp last_value max maxMap median medianExact min minMap mannWhitneyUTest quantile quantileExact quantileExactLow
-quantileExactHigh quantileExactWeighted quantileTDigest quantileTiming quantiles quantilesExact quantilesTDigest
-retention sequenceCount sequenceMatch simpleLinearRegression skewPop skewSamp stddevPop stddevSamp studentTTest sum
-sumCount sumKahan sumMap sumWithOverflow topK topKWeighted uniq uniqCombined uniqCombined64 uniqExact uniqHLL12
-uniqTheta varPop varSamp welchTTest windowFunnel array_agg bool_and bool_or stddev_pop stddev_samp var_pop var_samp
-covar_pop covar_samp string_agg listagg stddev variance every some
+exponentialTimeDecayedAvg first_value groupArray groupArrayLast groupArrayMovingAvg groupArrayMovingSum
+groupArraySample groupArraySorted groupBitAnd groupBitOr groupBitXor groupConcat groupUniqArray histogram
+intervalLengthSum kurtPop kurtSamp last_value max maxMap median medianExact min minMap mannWhitneyUTest quantile
+quantileExact quantileExactLow quantileExactHigh quantileExactWeighted quantileTDigest quantileTiming quantiles
+quantilesExact quantilesTDigest retention sequenceCount sequenceMatch simpleLinearRegression skewPop skewSamp
+stddevPop stddevSamp studentTTest sum sumCount sumKahan sumMap sumWithOverflow topK topKWeighted uniq uniqCombined
+uniqCombined64 uniqExact uniqHLL12 uniqTheta varPop varSamp welchTTest windowFunnel array_agg bool_and bool_or
+stddev_pop stddev_samp var_pop var_samp covar_pop covar_samp string_agg listagg stddev variance every some
 """
 _WINDOWS = """
-row_number rank dense_rank percent_rank cume_dist ntile lag lead lagInFrame leadInFrame nth_value first_value last_value
-nonNegativeDerivative
+row_number rank dense_rank percent_rank cume_dist ntile lag lead lagInFrame leadInFrame nth_value first_value
+last_value nonNegativeDerivative
 """
 _ARITHMETIC = """
 abs acos acosh asin asinh atan atan2 atanh bar cbrt ceil ceiling cos cosh degrees divide divideDecimal e erf erfc exp
 exp10 exp2 factorial floor gcd greatest hypot intDiv intDivOrNull intDivOrZero intExp10 intExp2 isFinite isInfinite
-isNaN ifNotFinite lcm least lgamma ln log log10 log1p log2 max2 min2 minus mod modulo moduloOrNull moduloOrZero multiply
-multiplyDecimal negate negative pi plus pow power positiveModulo radians rand32 rand64 round roundAge roundBankers
-roundDown roundDuration roundToExp2 sigmoid sign sin sinh sqrt tan tanh tgamma trunc truncate widthBucket width_bucket
-bitAnd bitCount bitNot bitOr bitShiftLeft bitShiftRight bitTest bitXor equals notEquals less greater lessOrEquals
-greaterOrEquals and or xor not compare_and
+isNaN ifNotFinite lcm least lgamma ln log log10 log1p log2 max2 min2 minus mod modulo moduloOrNull moduloOrZero
+multiply multiplyDecimal negate negative pi plus pow power positiveModulo radians rand32 rand64 round roundAge
+roundBankers roundDown roundDuration roundToExp2 sigmoid sign sin sinh sqrt tan tanh tgamma trunc truncate widthBucket
+width_bucket bitAnd bitCount bitNot bitOr bitShiftLeft bitShiftRight bitTest bitXor equals notEquals less greater
+lessOrEquals greaterOrEquals and or xor not compare_and
 """
 _CONDITIONS = """
-assumeNotNull case caseWithExpression coalesce if ifNull isNotNull isNull isNotDistinctFrom isZeroOrNull multiIf nullIf
-transform toNullable zeroOrNull materialize identity toTypeName
+assumeNotNull case caseWithExpression coalesce if ifNull isNotNull isNull isNotDistinctFrom isZeroOrNull multiIf
+nullIf transform toNullable zeroOrNull materialize identity toTypeName
 """
 _STRINGS = """
 ascii base64Decode base64Encode char char_length character_length concat concatWithSeparator concat_ws countMatches
 countSubstrings countSubstringsCaseInsensitive damerauLevenshteinDistance editDistance editDistanceUTF8 empty endsWith
 endsWithCaseInsensitive extract extractAll extractAllGroups extractGroups format hasSubsequence hasToken hex ilike
-initcap initcapUTF8 instr jaroSimilarity jaroWinklerSimilarity lcase left leftPad leftPadUTF8 leftUTF8 length lengthUTF8
-levenshteinDistance like locate lower lowerUTF8 lpad ltrim match mid multiMatchAny multiSearchAny
-multiSearchAnyCaseInsensitive ngramDistance ngramSearch normalizeUTF8NFC notEmpty notILike notLike octet_length position
-positionCaseInsensitive positionUTF8 regexpExtract regexpQuoteMeta repeat replace replaceAll replaceOne replaceRegexpAll
-replaceRegexpOne reverse reverseUTF8 right rightPad rightPadUTF8 rightUTF8 rpad rtrim soundex space splitByChar
-splitByNonAlpha splitByRegexp splitByString splitByWhitespace startsWith startsWithCaseInsensitive strpos substr
-substring substringIndex substringUTF8 toValidUTF8 translate translateUTF8 trim trimBoth trimLeft trimRight tokens ucase
-unhex upper upperUTF8 alphaTokens overlay
+initcap initcapUTF8 instr jaroSimilarity jaroWinklerSimilarity lcase left leftPad leftPadUTF8 leftUTF8 length
+lengthUTF8 levenshteinDistance like locate lower lowerUTF8 lpad ltrim match mid multiMatchAny multiSearchAny
+multiSearchAnyCaseInsensitive ngramDistance ngramSearch normalizeUTF8NFC notEmpty notILike notLike octet_length
+position positionCaseInsensitive positionUTF8 regexpExtract regexpQuoteMeta repeat replace replaceAll replaceOne
+replaceRegexpAll replaceRegexpOne reverse reverseUTF8 right rightPad rightPadUTF8 rightUTF8 rpad rtrim soundex space
+splitByChar splitByNonAlpha splitByRegexp splitByString splitByWhitespace startsWith startsWithCaseInsensitive strpos
+substr substring substringIndex substringUTF8 toValidUTF8 translate translateUTF8 trim trimBoth trimLeft trimRight
+tokens ucase unhex upper upperUTF8 alphaTokens overlay
 """
 _TIMES = """
 addDays addHours addMicroseconds addMilliseconds addMinutes addMonths addQuarters addSeconds addWeeks addYears age
@@ -55,8 +55,8 @@ date_format date_sub date_trunc datediff dateadd datetrunc formatDateTime format
 fromUnixTimestamp64Micro fromUnixTimestamp64Milli makeDate makeDate32 makeDateTime makeDateTime64 monthName now now64
 parseDateTime parseDateTime64 parseDateTimeBestEffort parseDateTimeBestEffortOrNull parseDateTimeOrNull subtractDays
 subtractHours subtractMinutes subtractMonths subtractQuarters subtractSeconds subtractWeeks subtractYears timeDiff
-timeSlot timeSlots timestamp timestampAdd timestampDiff timestamp_add timestamp_diff timestamp_sub timestamp_trunc toDate
-toDate32 toDate32OrNull toDateOrNull toDateTime toDateTime64 toDateTime64OrNull toDateTimeOrNull toDayOfMonth
+timeSlot timeSlots timestamp timestampAdd timestampDiff timestamp_add timestamp_diff timestamp_sub timestamp_trunc
+toDate toDate32 toDate32OrNull toDateOrNull toDateTime toDateTime64 toDateTime64OrNull toDateTimeOrNull toDayOfMonth
 toDayOfWeek toDayOfYear toHour toISOWeek toISOYear toLastDayOfMonth toLastDayOfWeek toMinute toMonday toMonth
 toQuarter toRelativeDayNum toRelativeHourNum toRelativeMonthNum toRelativeWeekNum toSecond toStartOfDay
 toStartOfFifteenMinutes toStartOfFiveMinutes toStartOfHour toStartOfISOYear toStartOfInterval toStartOfMinute
@@ -71,31 +71,33 @@ accurateCast accurateCastOrDefault accurateCastOrNull cast parseTimeDelta reinte
 toDecimal128OrNull toDecimal128OrZero toDecimal256 toDecimal32 toDecimal32OrNull toDecimal64 toDecimal64OrNull
 toDecimal64OrZero toDecimalString toFixedString toFloat32 toFloat32OrNull toFloat64 toFloat64OrNull toFloat64OrZero
 toInt128 toInt16 toInt16OrNull toInt256 toInt32 toInt32OrNull toInt32OrZero toInt64 toInt64OrDefault toInt64OrNull
-toInt64OrZero toInt8 toInt8OrNull toLowCardinality toString toStringCutToZero toUInt128 toUInt16 toUInt16OrNull toUInt256
-toUInt32 toUInt32OrNull toUInt32OrZero toUInt64 toUInt64OrNull toUInt64OrZero toUInt8 toUInt8OrNull toUUID toUUIDOrNull
-formatReadableQuantity formatReadableDecimalSize formatReadableSize formatReadableTimeDelta formatRow toJSONString
+toInt64OrZero toInt8 toInt8OrNull toLowCardinality toString toStringCutToZero toUInt128 toUInt16 toUInt16OrNull
+toUInt256 toUInt32 toUInt32OrNull toUInt32OrZero toUInt64 toUInt64OrNull toUInt64OrZero toUInt8 toUInt8OrNull toUUID
+toUUIDOrNull formatReadableQuantity formatReadableDecimalSize formatReadableSize formatReadableTimeDelta formatRow
+toJSONString
 """
 _ARRAYS = """
-array arrayAll arrayAUC arrayAvg arrayCompact arrayConcat arrayCount arrayCumSum arrayCumSumNonNegative arrayDifference
-arrayDistinct arrayDotProduct arrayElement arrayElementOrNull arrayEnumerate arrayEnumerateDense arrayEnumerateUniq
-arrayExists arrayFill arrayFilter arrayFirst arrayFirstIndex arrayFirstOrNull arrayFlatten arrayFold arrayIntersect
-arrayJaccardIndex arrayJoin arrayLast arrayLastIndex arrayLastOrNull arrayMap arrayMax arrayMin arrayNormalizedGini
-arrayPartialSort arrayPopBack arrayPopFront arrayProduct arrayPushBack arrayPushFront arrayReduce arrayReduceInRanges
-arrayResize arrayReverse arrayReverseFill arrayReverseSort arrayReverseSplit arrayRotateLeft arrayRotateRight
-arrayShiftLeft arrayShiftRight arrayShingles arraySlice arraySort arraySplit arrayStringConcat arraySum arraySymmetricDifference
-arrayUnion arrayUniq arrayWithConstant arrayZip arrayZipUnaligned countEqual emptyArrayFloat64 emptyArrayInt64
-emptyArrayString has hasAll hasAny hasSubstr indexOf indexOfAssumeSorted kql_array_sort_asc range L1Distance L2Distance
-L2Norm cosineDistance dotProduct tuple tupleElement tupleConcat tuplePlus tupleMinus tupleMultiply untuple map mapAdd
-mapApply mapContains mapContainsKey mapExists mapFilter mapFromArrays mapKeys mapSort mapSubtract mapUpdate mapValues
-mapAll list_value bitmapBuild bitmapCardinality bitmapToArray groupBitmap in notIn exists
+array arrayAll arrayAUC arrayAvg arrayCompact arrayConcat arrayCount arrayCumSum arrayCumSumNonNegative
+arrayDifference arrayDistinct arrayDotProduct arrayElement arrayElementOrNull arrayEnumerate arrayEnumerateDense
+arrayEnumerateUniq arrayExists arrayFill arrayFilter arrayFirst arrayFirstIndex arrayFirstOrNull arrayFlatten
+arrayFold arrayIntersect arrayJaccardIndex arrayJoin arrayLast arrayLastIndex arrayLastOrNull arrayMap arrayMax
+arrayMin arrayNormalizedGini arrayPartialSort arrayPopBack arrayPopFront arrayProduct arrayPushBack arrayPushFront
+arrayReduce arrayReduceInRanges arrayResize arrayReverse arrayReverseFill arrayReverseSort arrayReverseSplit
+arrayRotateLeft arrayRotateRight arrayShiftLeft arrayShiftRight arrayShingles arraySlice arraySort arraySplit
+arrayStringConcat arraySum arraySymmetricDifference arrayUnion arrayUniq arrayWithConstant arrayZip arrayZipUnaligned
+countEqual emptyArrayFloat64 emptyArrayInt64 emptyArrayString has hasAll hasAny hasSubstr indexOf indexOfAssumeSorted
+kql_array_sort_asc range L1Distance L2Distance L2Norm cosineDistance dotProduct tuple tupleElement tupleConcat
+tuplePlus tupleMinus tupleMultiply untuple map mapAdd mapApply mapContains mapContainsKey mapExists mapFilter
+mapFromArrays mapKeys mapSort mapSubtract mapUpdate mapValues mapAll list_value bitmapBuild bitmapCardinality
+bitmapToArray groupBitmap in notIn exists
 """
 _HASHES_AND_JSON = """
-cityHash64 CRC32 farmHash64 halfMD5 intHash32 intHash64 MD5 murmurHash3_64 murmurHash3_128 SHA1 SHA224 SHA256 sipHash64
-sipHash128 xxHash32 xxHash64 xxh3 isValidJSON isValidUTF8 JSONExtract JSONExtractArrayRaw JSONExtractBool
-JSONExtractFloat JSONExtractInt JSONExtractKeys JSONExtractKeysAndValues JSONExtractRaw JSONExtractString JSONExtractUInt
-JSONHas JSONLength JSONType JSON_VALUE JSON_QUERY JSON_EXISTS simpleJSONExtractFloat simpleJSONExtractInt
-simpleJSONExtractRaw simpleJSONExtractString simpleJSONHas visitParamExtractString rowNumberInAllBlocks rowNumberInBlock
-geoDistance greatCircleDistance randUniform rand
+cityHash64 CRC32 farmHash64 halfMD5 intHash32 intHash64 MD5 murmurHash3_64 murmurHash3_128 SHA1 SHA224 SHA256
+sipHash64 sipHash128 xxHash32 xxHash64 xxh3 isValidJSON isValidUTF8 JSONExtract JSONExtractArrayRaw JSONExtractBool
+JSONExtractFloat JSONExtractInt JSONExtractKeys JSONExtractKeysAndValues JSONExtractRaw JSONExtractString
+JSONExtractUInt JSONHas JSONLength JSONType JSON_VALUE JSON_QUERY JSON_EXISTS simpleJSONExtractFloat
+simpleJSONExtractInt simpleJSONExtractRaw simpleJSONExtractString simpleJSONHas visitParamExtractString
+rowNumberInAllBlocks rowNumberInBlock geoDistance greatCircleDistance randUniform rand
 """
 _TYPES = """
 array bool boolean date date32 datetime datetime64 decimal decimal32 decimal64 decimal128 decimal256 enum enum8 enum16

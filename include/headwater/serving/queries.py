@@ -120,7 +120,9 @@ def _refuse_clauses(statement: exp.Query) -> None:
     """Raise `QueryRefused` for a clause that is not on the list, and for tables that hide in an IN."""
     for node in statement.walk():
         if not isinstance(node, exp.Func) and type(node).__name__ not in ALLOWED_CLAUSES:
-            raise QueryRefused(f"{node.sql(DIALECT)[:60]} ({type(node).__name__}) is not allowed", remedy="leave it out")
+            raise QueryRefused(
+                f"{node.sql(DIALECT)[:60]} ({type(node).__name__}) is not allowed", remedy="leave it out"
+            )
     for membership in statement.find_all(exp.In):
         members = [membership.args.get("field"), *membership.expressions]
         for member in members:
