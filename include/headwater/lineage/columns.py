@@ -24,7 +24,7 @@ Place = tuple[str, str]
 
 def column_sources(contracts: Contracts, models_dir: Path) -> dict[Place, frozenset[Place]]:
     """Per column of every dataset those it is computed from; of a source's own column none."""
-    schema = {
+    schema: dict[str, object] = {
         "silver": {d.name: _types(d) for d in contracts.datasets.values() if d.kind is not Kind.MODEL},
         "gold": {d.name: _types(d) for d in contracts.of_kind(Kind.MODEL)},
     }
@@ -41,9 +41,7 @@ def column_sources(contracts: Contracts, models_dir: Path) -> dict[Place, frozen
     return found
 
 
-def _of_model(
-    sql: str, columns: tuple[str, ...], schema: dict[str, dict[str, dict[str, str]]]
-) -> dict[str, frozenset[Place]]:
+def _of_model(sql: str, columns: tuple[str, ...], schema: dict[str, object]) -> dict[str, frozenset[Place]]:
     statement = qualify.qualify(
         sqlglot.parse_one(sql, read=DIALECT), dialect=DIALECT, schema=schema, validate_qualify_columns=False
     )
