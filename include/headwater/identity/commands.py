@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
+from headwater.audit.by_command import on_record
 from headwater.console import Json, console, noun, say, table
 from headwater.errors import TerminalError
+from headwater.identity.kept_secrets import KeptSecrets, new_key
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.loader import attribute_fault, load_policy
@@ -20,6 +22,8 @@ from headwater.policy.model import Policy
 from headwater.settings import get_settings
 
 app = noun("People and service accounts, and the groups that give them a role.")
+secrets = noun("Secrets that the platform keeps, encrypted.")
+app.add_typer(secrets, name="secret")
 
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of schemas/policies; repeat.")]
 Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="stores=1,2; repeat for another.")]
@@ -43,7 +47,7 @@ def add(
     groups, attributes = _groups(policy, group or []), _attributes(policy, attribute or [])
     policy.caller(name, groups, attributes)
     password = None if keys_only else _password()
-    with _store() as store:
+    with _store() as store, on_record("identity.add", name):
         made = store.add(name, "service" if service else "person", groups, attributes, password)
     _tell(made, as_json)
 
@@ -86,7 +90,8 @@ def set_groups(
     with _store() as store:
         before = store.get(name)
         policy.caller(name, before.groups if groups is None else groups)
-        changed = store.change(name, groups=groups, attributes=attributes)
+        with on_record("identity.group", name):
+            changed = store.change(name, groups=groups, attributes=attributes)
     _tell(changed, as_json)
 
 
@@ -95,14 +100,16 @@ def password(name: Annotated[str, typer.Argument(help="Whose.")], as_json: Json 
     """Set another password, from standard input or asked for at a terminal; the old one is refused from now on."""
     with _store() as store:
         store.get(name)
-        changed = store.set_password(name, _password())
+        given = _password()
+        with on_record("identity.password", name):
+            changed = store.set_password(name, given)
     _tell(changed, as_json)
 
 
 @app.command()
 def disable(name: Annotated[str, typer.Argument(help="Who.")], as_json: Json = False) -> None:
     """Refuse somebody from now on."""
-    with _store() as store:
+    with _store() as store, on_record("identity.disable", name):
         changed = store.disable(name)
     say(as_json, asdict(changed), f"{name} is disabled")
 
@@ -116,7 +123,7 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key for somebody; it is shown now and never again."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.key", name):
         text, key = keys.create(name, label or name, scope, days)
     say(as_json, {"key": text, **asdict(key)}, text)
 
@@ -147,7 +154,7 @@ def rotate_key(
     as_json: Json = False,
 ) -> None:
     """Make a new key in place of one; both hold for a while."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.rotate", key_id):
         text, key = keys.rotate(key_id, days, timedelta(hours=overlap_hours))
     say(as_json, {"key": text, **asdict(key)}, text)
 
@@ -155,9 +162,56 @@ def rotate_key(
 @app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: Json = False) -> None:
     """Have a key refused from now on."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.revoke", key_id):
         key = keys.revoke(key_id)
     say(as_json, asdict(key), f"{key.key_id} of {key.owner} is revoked")
+
+
+@secrets.command("set")
+def set_secret(name: Annotated[str, typer.Argument(help="What it is called.")], as_json: Json = False) -> None:
+    """Keep a secret, encrypted; it is read from standard input, or asked for at a terminal."""
+    given = _password("Secret")
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.set", name):
+        kept.put(name, given)
+    say(as_json, {"name": name}, f"{name} is kept")
+
+
+@secrets.command("list")
+def list_secrets(as_json: Json = False) -> None:
+    """What is kept, without the secrets, and how many keys old each is."""
+    with KeptSecrets(get_settings()) as kept:
+        found = kept.all()
+
+    def show() -> None:
+        rows = table("name", "changed", "key")
+        for one in found:
+            rows.add_row(one.name, f"{one.changed_at:%F %T}", one.by)
+        console().print(rows)
+
+    say(as_json, [asdict(one) for one in found], show)
+
+
+@secrets.command("rotate")
+def rotate_secrets(as_json: Json = False) -> None:
+    """Encrypt all secrets with the first key of HEADWATER_SECRET_KEYS; the others may be taken out after that."""
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.rotate"):
+        count = kept.rotate()
+    say(as_json, {"rotated": count}, f"{count} secrets are encrypted with the newest key")
+
+
+@secrets.command("remove")
+def remove_secret(name: Annotated[str, typer.Argument(help="Which.")], as_json: Json = False) -> None:
+    """Forget a secret."""
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.remove", name):
+        kept.remove(name)
+    say(as_json, {"name": name}, f"{name} is forgotten")
+
+
+@secrets.command("new-key")
+def new_secret_key(as_json: Json = False) -> None:
+    """A new key, to be put in front of the others in HEADWATER_SECRET_KEYS."""
+    key = new_key()
+    say(as_json, {"key": key}, key)
 
 
 def _tell(identity: Identity, as_json: bool) -> None:
@@ -188,9 +242,9 @@ def _attributes(policy: Policy, given: list[str]) -> dict[str, list[str | int]]:
     return found
 
 
-def _password() -> str:
+def _password(what: str = "Password") -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")
 
 

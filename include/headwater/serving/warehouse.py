@@ -23,6 +23,7 @@ CONNECTIONS = 64
 SECONDS = 120.0
 _SETTINGS = {
     "default_format": "JSONCompact",
+    "wait_end_of_query": "1",  # the summary with what was read comes in the headers
     "output_format_json_quote_decimals": "1",
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_quote_denormals": "1",
