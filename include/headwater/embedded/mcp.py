@@ -20,7 +20,9 @@ def prepare(settings: Settings) -> None:
 
     Only on the embedded endpoint: nobody's own server gets users and grants without being asked.
     """
+    from headwater.audit.by_command import on_record
     from headwater.contracts.loader import load_contracts
+    from headwater.identity.kept_secrets import mask_key
     from headwater.policy import applying
     from headwater.policy.loader import load_policy
     from headwater.warehouse.client import explained, writer
@@ -35,7 +37,8 @@ def prepare(settings: Settings) -> None:
             if applying.applied(client) is None:
                 contracts = load_contracts(settings.contracts_dir)
                 policy = load_policy(settings.policies_dir, contracts)
-                applying.apply(client, policy, contracts, embedded=True)
+                with on_record("policy.apply", policy.version, policy_version=policy.version):
+                    applying.apply(client, policy, contracts, embedded=True, mask_key=lambda: mask_key(settings))
     finally:
         client.close()
 
