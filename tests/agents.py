@@ -48,6 +48,7 @@ TABLES = (
     "mart_marketing_coupon_response", "mart_operations_store_hours", "mart_operations_basket_size",
     "mart_operations_product_performance", "mart_operations_promotion_effect",
 )  # fmt: skip
+NOT_ON_RECORD = ("dim_campaign", "mart_marketing_coupon_response")
 FIRST_ORDER = 9_000_001
 """Number of the store whose name is the first text that gives orders."""
 STORES = [367, 406]
@@ -119,7 +120,7 @@ def agents(settings: Settings) -> Iterator[Agents]:
         shown = [
             state.Shown(name, SNAPSHOT, now - timedelta(days=2), now, now, json.dumps(RESULTS))
             for name in TABLES
-            if name != "dim_campaign"
+            if name not in NOT_ON_RECORD
         ]
         state.show(client, shown)
         applying.apply(client, made.policy, contracts, embedded=True)
