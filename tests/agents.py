@@ -71,7 +71,8 @@ class Agents:
 
     async def _ask(self, tool: str, role: str, server: str, arguments: dict[str, Any]) -> dict[str, Any]:
         async with self.session(role, server) as session:
-            return answered(await session.call_tool(tool, arguments))
+            result = await session.call_tool(tool, arguments)
+        return answered(result)
 
     @asynccontextmanager
     async def session(self, role: str = "agent", server: str = ""):
