@@ -73,7 +73,11 @@ class Warehouse:
         scheme = "https" if settings.clickhouse_secure else "http"
         self._url = f"{scheme}://{settings.clickhouse_host}:{settings.clickhouse_port}/"
         self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=CONNECTIONS, block=False, retries=False, timeout=urllib3.Timeout(5.0, read=SECONDS)
+            num_pools=2,
+            maxsize=CONNECTIONS,
+            block=False,
+            retries=False,
+            timeout=urllib3.Timeout(connect=5.0, read=SECONDS),
         )
 
     def ask(
