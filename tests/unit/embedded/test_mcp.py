@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
+from headwater.audit import by_command
 from headwater.embedded import mcp
 from headwater.policy import applying
 from headwater.settings import get_settings
@@ -19,8 +21,13 @@ def test_a_server_of_somebodys_own_is_left_alone(monkeypatch, caplog, embedded):
     monkeypatch.setattr(client, "writer", lambda: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(applying, "is_embedded", lambda client: embedded)
     monkeypatch.setattr(applying, "applied", lambda client: None)
-    monkeypatch.setattr(applying, "apply", lambda client, policy, contracts, *, embedded: done.append(embedded))
+    monkeypatch.setattr(
+        applying, "apply", lambda client, policy, contracts, *, embedded, mask_key: done.append(embedded)
+    )
+    recorded: list[str] = []
+    monkeypatch.setattr(by_command, "on_record", lambda tool, *_, **__: nullcontext(recorded.append(tool)))
     with caplog.at_level(logging.WARNING):
         mcp.prepare(get_settings())
     assert done == ([True] if embedded else [])
+    assert recorded == (["policy.apply"] if embedded else [])
     assert ("headwater policy apply" in caplog.text) is not embedded
