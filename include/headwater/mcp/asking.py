@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from clickhouse_connect.driver.client import Client
 from fastmcp.exceptions import ToolError
@@ -18,21 +17,12 @@ from headwater.errors import HeadwaterError
 from headwater.policy.applying import applied
 from headwater.policy.decision import Decider, engine_of
 from headwater.policy.model import AttributeValues, Caller, Policy, Surface
+from headwater.serving.evidence import Applied
 from headwater.settings import Settings
 from headwater.warehouse.client import explained
 
 HOLDS_SECONDS = 1.0
 """How long a policy that was read is believed to be in force."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What the policy did to an answer: its version, the role, per table the predicate and the masked columns."""
-
-    version: str
-    role: str
-    rows: Mapping[str, str]
-    masked: Mapping[str, Mapping[str, str]]
 
 
 class Asker:

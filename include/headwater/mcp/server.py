@@ -23,9 +23,9 @@ from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Contracts, Dataset
 from headwater.errors import HeadwaterError
 from headwater.mcp.asking import Asker
-from headwater.mcp.evidence import Evidence, evidence_of, loaded_tables, outcomes
-from headwater.mcp.queries import run_bounded
 from headwater.policy.model import Caller, View
+from headwater.serving.evidence import Evidence, evidence_of, loaded_tables, outcomes
+from headwater.serving.queries import run_bounded
 from headwater.settings import Settings
 from headwater.warehouse.client import agent, reader
 

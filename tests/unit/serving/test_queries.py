@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.mcp.queries import QueryRefused, in_role, tables_of
+from headwater.serving.queries import QueryRefused, in_role, tables_of
 
 ANSWERED = {
     "SELECT 1": [],

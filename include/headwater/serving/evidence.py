@@ -14,10 +14,19 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from headwater.mcp.asking import Applied
 from headwater.warehouse.state import SHOWN
 
 LIVE_POSITIONS = "platform.live_positions"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the policy did to an answer: its version, the role, per table the predicate and the masked columns."""
+
+    version: str
+    role: str
+    rows: Mapping[str, str]
+    masked: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
