@@ -12,7 +12,8 @@ from sqlglot import expressions as exp
 from headwater.contracts.conventions import Errors, column_names, kind_of, schema_of, severity_is_known
 from headwater.contracts.document import Document, NodePath
 from headwater.contracts.layers import PROVENANCE
-from headwater.contracts.model import Kind
+from headwater.contracts.metrics import PROPERTY, metric_errors
+from headwater.contracts.model import Answer, Kind
 from headwater.contracts.rules import RELATIVE_BOUND, SUPPORTED_OPTIONS
 from headwater.contracts.standard import columns
 from headwater.errors import ContractError
@@ -32,7 +33,22 @@ _UNSUPPORTED_OPERATORS = ("mustNotBe", "mustNotBeBetween")
 
 def check_errors(document: Document) -> list[ContractError]:
     """What is wrong with options, checks and expressions, by line; empty where nothing."""
-    return [*_options(document), *_enums(document), *_expressions(document), *_quality(document)]
+    found = [*_options(document), *_enums(document), *_expressions(document), *_quality(document)]
+    return [*found, *_serving(document)]
+
+
+def _serving(document: Document) -> Errors:
+    """How the dataset is asked: its metrics, and what becomes of a question to stale or failing data."""
+    types = {column["name"]: column["logicalType"] for _, column in columns(document)}
+    for i, item in enumerate(schema_of(document).get("customProperties") or []):
+        at: NodePath = ("schema", 0, "customProperties", i, "value")
+        if item["property"] == PROPERTY:
+            yield from metric_errors(document, at, item["value"], types)
+        elif item["property"] == "answerWhen":
+            for state, answer in item["value"].items():
+                if state not in ("stale", "failing") or answer not in set(Answer):
+                    remedy = "stale and failing are warn or refuse"
+                    yield document.error((*at, state), f"answerWhen: '{state}: {answer}'", remedy)
 
 
 def _options(document: Document) -> Errors:

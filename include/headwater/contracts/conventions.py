@@ -51,11 +51,11 @@ REQUIRED_PROPERTIES: dict[Kind, set[str]] = {
     Kind.MODEL: {"spread"},
 }
 ALLOWED_PROPERTIES: dict[Kind, set[str]] = {
-    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history", "sortBy"},
+    Kind.STREAM: REQUIRED_PROPERTIES[Kind.STREAM] | {"orderByNewest", "history", "sortBy", "answerWhen"},
     Kind.TABLE: {"sourceSystem", "orderByNewest", "history", "sortBy"},
     Kind.CAPTURE: {"sourceSystem", "history", "sortBy"},  # the log itself says which change is the newest
     Kind.FILES: {"sourceSystem", "orderByNewest", "sortBy"},
-    Kind.MODEL: {"spread", "changeColumn", "sortBy"},
+    Kind.MODEL: {"spread", "changeColumn", "sortBy", "metrics", "answerWhen"},
 }
 LOGICAL_TYPES: dict[Primitive, str] = {
     Primitive.STRING: "string",

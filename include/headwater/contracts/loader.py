@@ -18,7 +18,10 @@ from headwater.contracts.checks import check_errors
 from headwater.contracts.conventions import TIME_UNITS, convention_errors, kind_of
 from headwater.contracts.document import Document, NodePath, read_document
 from headwater.contracts.layers import ENVELOPE, silver_columns
+from headwater.contracts.joins import metric_faults
+from headwater.contracts.metrics import PROPERTY, metrics_of
 from headwater.contracts.model import (
+    Answer,
     Column,
     Contracts,
     Dataset,
@@ -167,6 +170,9 @@ def _build(document: Document) -> Dataset:
         roles=tuple(str(r.role) for r in contract.roles or []),
         tags=tuple(contract.tags or ()),
         retention_days=_retention(contract, kind),
+        metrics=metrics_of(str(schema.name), custom.get(PROPERTY, [])),
+        when_stale=Answer(custom.get("answerWhen", {}).get("stale", Answer.WARN)),
+        when_failing=Answer(custom.get("answerWhen", {}).get("failing", Answer.WARN)),
     )
 
 
@@ -279,6 +285,7 @@ def _reference_errors(dataset: Dataset, known: dict[str, Dataset]) -> Iterable[C
         (None, f"spread: there is no dataset '{name}'") for name in dataset.spread if name not in known
     ]
     faults += [(c.name, fault) for c in dataset.columns for fault in _column_faults(dataset, c, known)]
+    faults += [(None, fault) for fault in metric_faults(dataset, known)]
     if not faults:
         return
     document = read_document(dataset.path)

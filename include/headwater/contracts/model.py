@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from headwater.contracts.metrics import Metric
 from headwater.contracts.types import DataType
 from headwater.errors import ContractError
 
@@ -34,6 +35,13 @@ class Severity(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+
+
+class Answer(StrEnum):
+    """What becomes of a question to data that are stale, or that broke an error rule."""
+
+    WARN = "warn"  # it is answered, and the answer says so
+    REFUSE = "refuse"
 
 
 class Spread(StrEnum):
@@ -149,6 +157,9 @@ class Dataset:
     roles: tuple[str, ...] = ()  # who may read
     tags: tuple[str, ...] = ()
     retention_days: Mapping[str, int] = field(default_factory=dict)  # bronze, silver, gold, snapshots
+    metrics: tuple[Metric, ...] = ()  # gold
+    when_stale: Answer = Answer.WARN
+    when_failing: Answer = Answer.WARN
 
     @property
     def primary_key(self) -> tuple[str, ...]:

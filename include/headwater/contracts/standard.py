@@ -29,6 +29,8 @@ SCHEMA_PROPERTIES: dict[str, type] = {
     "sortBy": list,
     "spread": dict,
     "changeColumn": str,
+    "metrics": list,
+    "answerWhen": dict,
 }
 """customProperties of the dataset; docs/reference/contract.md explains each."""
 
