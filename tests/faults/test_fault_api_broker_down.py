@@ -15,8 +15,8 @@ from tests.integration.api.conftest import Sending, event
 from tests.streams import stream_case
 
 from headwater.api.app import build_app
-from headwater.api.database import Database
 from headwater.api.keys import ApiKeys
+from headwater.api.tables import api_database
 from headwater.contracts.model import Contracts
 from headwater.embedded import processes
 from headwater.embedded import stack as embedded
@@ -40,7 +40,7 @@ def sending(stack: Settings, module_home: Settings) -> Iterator[Sending]:
     embedded.up(["kafka"], print)
     changes = {"kafka_bootstrap_servers": module_home.kafka_bootstrap_servers, "api_ack_seconds": ACK_SECONDS}
     settings = stack.model_copy(update={**changes, "api_slow_seconds": 0.2})
-    case, database = stream_case(settings), Database(settings)
+    case, database = stream_case(settings), api_database(settings)
     with TestClient(build_app(settings, Contracts({case.dataset.name: case.dataset}))) as client:
         yield Sending(client, case, ApiKeys(database))
     database.close()

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from headwater.api.database import Database
 from headwater.api.keys import DEFAULT_EVENTS_PER_MINUTE, ApiKey, ApiKeys
+from headwater.api.tables import api_database
 from headwater.console import Json, console, noun, say, table
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Kind
@@ -60,7 +60,7 @@ def revoke(
 
 @contextmanager
 def _keys() -> Iterator[ApiKeys]:
-    database = Database(get_settings())
+    database = api_database(get_settings())
     try:
         yield ApiKeys(database)
     finally:

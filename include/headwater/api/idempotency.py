@@ -13,9 +13,9 @@ from typing import Any
 
 from psycopg.types.json import Json
 
-from headwater.api.database import Database
 from headwater.api.keys import ApiKey
 from headwater.api.problems import Problem
+from headwater.database.pool import Database
 
 KEPT = "24 hours"
 LONGEST_KEY = 255

@@ -18,14 +18,15 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 
 from headwater.api.bodies import Sent, read_events
-from headwater.api.database import Database, DatabaseUnavailable
 from headwater.api.idempotency import Answers, fingerprint
 from headwater.api.judging import Judged
 from headwater.api.keys import ApiKey, ApiKeys
 from headwater.api.problems import Problem, fault_list
 from headwater.api.producing import AcknowledgedProducer, Busy, NotAcknowledged, Place
 from headwater.api.streams import EventStream, Written
+from headwater.api.tables import api_database
 from headwater.contracts.model import Contracts, Kind
+from headwater.database.pool import DatabaseUnavailable
 from headwater.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Intake:
     def __init__(self, settings: Settings, contracts: Contracts) -> None:
         self._settings = settings
         self._streams = {d.name: EventStream(settings, d) for d in contracts.of_kind(Kind.STREAM)}
-        self._database = Database(settings)
+        self._database = api_database(settings)
         self._keys = ApiKeys(self._database)
         self._answers = Answers(self._database, settings.api_ack_seconds)
         self._producer = AcknowledgedProducer(settings)

@@ -6,22 +6,15 @@ Keys of identities (`headwater.identity.keys`) are in the same table, and send n
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import psycopg
-
-from headwater.api.database import Database
+from headwater.database.pool import Database
 from headwater.errors import TerminalError
+from headwater.identity.key_form import kept_of, new_key
 
 DEFAULT_EVENTS_PER_MINUTE = 60_000
-FORM = re.compile(r"hw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 _TAKE = """
 INSERT INTO api_usage AS used (key_id, minute, events) VALUES (%(key)s, date_trunc('minute', now()), %(events)s)
@@ -116,29 +109,5 @@ class ApiKeys:
         return ApiKey(*row)
 
 
-def new_key() -> tuple[str, str, bytes]:
-    """A key's id, its text, and what is kept of the secret."""
-    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    return key_id, f"hw_{key_id}_{secret}", _digest(secret)
-
-
-def kept_of(connection: psycopg.Connection, text: str, columns: str) -> Sequence[Any] | None:
-    """These columns of the key that has this text; None where there is none, or it was revoked."""
-    match = FORM.fullmatch(text)
-    if match is None:
-        return None
-    row = connection.execute(
-        f"SELECT secret_sha256, {columns} FROM api_keys WHERE key_id = %s AND revoked_at IS NULL",  # noqa: S608
-        (match[1],),
-    ).fetchone()
-    if row is None or not hmac.compare_digest(bytes(row[0]), _digest(match[2])):
-        return None
-    return row[1:]
-
-
 _SENDS = "owner IS NULL"
 _COLUMNS = "key_id, name, datasets, events_per_minute, created_at, revoked_at"
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from psycopg.rows import class_row
 
+from headwater.database.creating import create_once
 from headwater.settings import Settings
 from headwater.streaming import lease_rows
 
@@ -63,10 +64,7 @@ class Restarts:
 def connected(settings: Settings) -> Iterator[psycopg.Connection]:
     """A connection for the block, the table made. Raises `LeaseUnreachable` where Postgres does not answer."""
     with lease_rows.connected(settings) as connection:
-        if connection.execute("SELECT to_regclass('connector_restarts')").fetchone() == (None,):
-            with connection.transaction():  # two that make it at the same time would fail on Postgres's own catalog
-                connection.execute("SELECT pg_advisory_xact_lock(hashtext('connector_restarts'))")
-                connection.execute(_TABLE)
+        create_once(connection, "connector_restarts", _TABLE)
         yield connection
 
 

@@ -34,6 +34,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "airflow_fernet_key": _fernet_key,
     "airflow_secret_key": _signing_key,
     "airflow_jwt_secret": _signing_key,
+    "surface_key": _signing_key,
+    "secret_keys": _fernet_key,
 }
 
 

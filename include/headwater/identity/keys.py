@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from headwater.api.database import Database
-from headwater.api.keys import kept_of, new_key
+from headwater.database.pool import Database
 from headwater.errors import TerminalError
+from headwater.identity.key_form import KEY_TABLE, kept_of, new_key
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.model import Surface
 from headwater.settings import Settings
@@ -45,7 +45,7 @@ class IdentityKeys:
     """The keys in Postgres. Every method raises `DatabaseUnavailable` where that does not answer."""
 
     def __init__(self, settings: Settings, identities: IdentityStore) -> None:
-        self._database = Database(settings)
+        self._database = Database(settings, KEY_TABLE, "headwater identity keys")
         self._identities = identities
 
     def create(self, owner: str, name: str, scopes: Sequence[str], days: int) -> tuple[str, IdentityKey]:

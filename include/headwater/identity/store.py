@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.api.database import Database
+from headwater.database.pool import Database
 from headwater.errors import TerminalError
 from headwater.identity.passwords import hashed, matches
 from headwater.settings import Settings

@@ -23,6 +23,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import FileScanTask, Table
 
+from headwater.database.creating import create_once
 from headwater.lake.compaction import SMALL, TARGET_BYTES, manifests
 from headwater.settings import get_settings
 
@@ -48,8 +49,6 @@ NEWEST = """
 SELECT table_name, dataset, ended_at, seconds, before, done, after FROM maintenance_runs
 WHERE %(table)s::text IS NULL OR table_name = %(table)s ORDER BY ended_at DESC, id DESC LIMIT %(limit)s
 """
-CREATE_LOCK = 7_164_118_202_214
-"""Key of the advisory lock under which the table is made: CREATE … IF NOT EXISTS of two sessions may collide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +133,17 @@ def store(name: str, dataset: str, seconds: float, run: Mapping[str, Any]) -> No
     """Keep what a run found and did (`before`, `done`, `after`)."""
     values = [json.dumps(run[part], default=str) for part in ("before", "done", "after")]
     with _connect() as connection:
-        _ensure(connection)
+        create_once(connection, "maintenance_runs", CREATE)
         connection.execute(INSERT, (name, dataset, round(seconds, 3), *values))
 
 
 def runs(name: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
     """The newest runs, of one table or all: table_name, dataset, ended_at, seconds, before, done, after."""
     with _connect() as connection:
-        _ensure(connection)
+        create_once(connection, "maintenance_runs", CREATE)
         return connection.cursor(row_factory=dict_row).execute(NEWEST, {"table": name, "limit": limit}).fetchall()
 
 
 def _connect() -> psycopg.Connection:
     settings = get_settings()
     return psycopg.connect(settings.postgres_dsn(settings.postgres_platform_database), connect_timeout=10)
-
-
-def _ensure(connection: psycopg.Connection) -> None:
-    if connection.execute("SELECT to_regclass('maintenance_runs')").fetchone() == (None,):
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATE_LOCK,))
-        connection.execute(CREATE)

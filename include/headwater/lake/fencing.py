@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from headwater.database.creating import create_once
 from headwater.errors import RetryableError
 from headwater.lake.sessions import connect_client, connection_name, impatient
 from headwater.settings import get_settings
@@ -46,7 +47,7 @@ def fenced(connection: psycopg.Connection, key: int) -> Iterator[None]:
     if client is None:
         yield
         return
-    _ensure_table(connection)
+    create_once(connection, "lock_sessions", _SESSIONS)
     former = connection.execute("SELECT session_id, user_id FROM lock_sessions WHERE lock_key = %s", (key,)).fetchone()
     if former is not None and str(former[0]) != client._session_id:
         log.warning("a job was killed while it held this lock; ending its Spark session %s", former[0])
@@ -81,15 +82,6 @@ def interrupt_session(session_id: str, user_id: str | None) -> None:
             ) from error
     finally:
         client.close()
-
-
-def _ensure_table(connection: psycopg.Connection) -> None:
-    """Make the table once; two that make it at the same time would fail on Postgres's own catalog."""
-    if connection.execute("SELECT to_regclass('lock_sessions')").fetchone() != (None,):
-        return
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('lock_sessions'))")
-        connection.execute(_SESSIONS)
 
 
 def _forget(connection: psycopg.Connection, key: int) -> None:

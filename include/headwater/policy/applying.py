@@ -102,10 +102,16 @@ def _put_in_force(client: Client, policy: Policy) -> None:
 
 def applied(client: Client) -> Policy | None:
     """The policy in force, or None before the first `apply`."""
+    text = applied_text(client)
+    return policy_of(text) if text else None
+
+
+def applied_text(client: Client) -> str:
+    """The policy in force as it is kept, or nothing before the first `apply`."""
     if not client.command(f"EXISTS TABLE {APPLIED}"):
-        return None
+        return ""
     rows = client.query(NEWEST).result_rows
-    return policy_of(rows[0][0]) if rows else None
+    return str(rows[0][0]) if rows else ""
 
 
 def _present(client: Client) -> dict[tuple[str, str], str]:

@@ -46,12 +46,16 @@ class Surface(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of one answer, and of the queries within an hour (the last on a ClickHouse server only)."""
+    """Caps of one answer; of the queries within an hour (on a ClickHouse server only); of what one identity asks for
+    and gets within a minute through API and MCP, where 0 is no cap.
+    """
 
     rows: int
     bytes: int
     seconds: int
     queries_per_hour: int
+    requests_per_minute: int = 0
+    rows_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Group:
 
 
 class NoRole(TerminalError):
-    """An identity has no role, or more than one."""
+    """An identity has no role, or more than one, or attributes that are not what the policy declares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +152,9 @@ class Policy:
             for attribute, values in group.attributes.items():
                 merged[attribute] = sorted({*merged.get(attribute, []), *values}, key=str)
         own = {key: list(values) for key, values in (attributes or {}).items() if key in self.attributes}
+        for key, values in own.items():
+            kind = int if self.attributes[key].type == "long" else str
+            if any(type(value) is not kind for value in values):
+                what = f"its attribute {key} has values that are no {self.attributes[key].type}"
+                raise NoRole(what, where=f"identity {name}", remedy="correct the identity, or the token's claim")
         return Caller(name, tuple(group.name for group in known), self.roles[roles[0]], {**merged, **own})

@@ -38,7 +38,10 @@ _ROLE = _record(
         "description": _TEXT,
         "purposes": {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True},
         "surfaces": {"type": "array", "items": {"enum": [str(s) for s in Surface]}, "minItems": 1, "uniqueItems": True},
-        "limits": _record({"rows": _COUNT, "bytes": _COUNT, "seconds": _COUNT, "queries_per_hour": _COUNT}),
+        "limits": _record(
+            {"rows": _COUNT, "bytes": _COUNT, "seconds": _COUNT, "queries_per_hour": _COUNT},
+            {"requests_per_minute": _COUNT, "rows_per_minute": _COUNT},
+        ),
         "masks": _record(dict.fromkeys(_MASKED, _MASK), {"internal": _MASK, "public": _MASK}),
     },
     {"datasets": _mapping(_record({}, {"rows": _TEXT, "columns": _mapping(_MASK)}))},

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from headwater.contracts.model import Severity
+from headwater.database.creating import create_once
 from headwater.quality.checks import CheckResult, Report
 from headwater.settings import get_settings
 
@@ -34,15 +35,13 @@ SELECT DISTINCT ON (dataset) dataset, snapshot_id, passed, checked_at, seconds, 
 FROM quality_results WHERE %(dataset)s::text IS NULL OR dataset = %(dataset)s
 ORDER BY dataset, checked_at DESC
 """
-CREATE_LOCK = 7_164_118_202_211
-"""Key of the advisory lock under which the table is made: CREATE … IF NOT EXISTS of two sessions may collide."""
 
 
 def store(report: Report, snapshot_id: int | None) -> None:
     """Keep a report; `results` is a list of {rule, severity, passed, expected, found}."""
     results = json.dumps([asdict(result) for result in report.results], default=str)
     with _connect() as connection:
-        _ensure(connection)
+        create_once(connection, "quality_results", CREATE)
         connection.execute(INSERT, (report.dataset, snapshot_id, not report.errors, report.seconds, results))
 
 
@@ -57,16 +56,10 @@ def latest_results() -> dict[str, tuple[CheckResult, ...]]:
 def latest_reports(dataset: str | None = None) -> list[dict[str, Any]]:
     """The newest report of one dataset, or of each: dataset, snapshot_id, passed, checked_at, seconds, results."""
     with _connect() as connection:
-        _ensure(connection)
+        create_once(connection, "quality_results", CREATE)
         return connection.cursor(row_factory=dict_row).execute(NEWEST, {"dataset": dataset}).fetchall()
 
 
 def _connect() -> psycopg.Connection:
     settings = get_settings()
     return psycopg.connect(settings.postgres_dsn(settings.postgres_platform_database), connect_timeout=10)
-
-
-def _ensure(connection: psycopg.Connection) -> None:
-    if connection.execute("SELECT to_regclass('quality_results')").fetchone() == (None,):
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATE_LOCK,))
-        connection.execute(CREATE)

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from headwater.database.creating import create_once
 from headwater.errors import RetryableError
 from headwater.settings import get_settings
 
@@ -114,7 +115,7 @@ def _connect() -> Iterator[psycopg.Connection]:
     database = settings.postgres_platform_database
     try:
         with psycopg.connect(settings.postgres_dsn(database), connect_timeout=10) as connection:
-            _ensure(connection)
+            create_once(connection, TABLE, CREATE)
             yield connection
     except psycopg.OperationalError as error:
         raise RetryableError(
@@ -122,10 +123,3 @@ def _connect() -> Iterator[psycopg.Connection]:
             where=f"{settings.postgres_host}:{settings.postgres_port}/{database}",
             remedy="see `headwater status`, then `headwater up postgres`",
         ) from error
-
-
-def _ensure(connection: psycopg.Connection) -> None:
-    """Make the table once; two that make it at the same time would fail on Postgres's own catalog."""
-    if connection.execute("SELECT to_regclass(%s)", (TABLE,)).fetchone() == (None,):
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (TABLE,))
-        connection.execute(CREATE)

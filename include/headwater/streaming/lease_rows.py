@@ -20,6 +20,7 @@ import psutil
 import psycopg
 from psycopg.rows import class_row
 
+from headwater.database.creating import create_once
 from headwater.errors import RetryableError
 from headwater.settings import Settings
 
@@ -165,7 +166,7 @@ def connect(settings: Settings, name: str) -> psycopg.Connection:
             keepalives_interval=2,
             keepalives_count=3,
         )
-        _ensure_table(connection)
+        create_once(connection, "stream_events", _TABLES)
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
     return connection
@@ -178,15 +179,6 @@ def unreachable(settings: Settings, error: Exception) -> LeaseUnreachable:
         where=f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_platform_database}",
         remedy="see `headwater status`, then `headwater up postgres`",
     )
-
-
-def _ensure_table(connection: psycopg.Connection) -> None:
-    """Make the table once; two that make it at the same time would fail on Postgres's own catalog."""
-    if connection.execute("SELECT to_regclass('stream_events')").fetchone() != (None,):
-        return
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('stream_leases'))")
-        connection.execute(_TABLES)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from pydantic import SecretStr
+from urllib3.poolmanager import PoolManager
 
 from headwater.errors import ConfigurationError, RetryableError, TerminalError
 from headwater.settings import get_settings
@@ -51,7 +52,12 @@ def agent() -> Client:
     return _connect(settings.clickhouse_agent_user, settings.clickhouse_agent_password, "CLICKHOUSE_AGENT_PASSWORD")
 
 
-def _connect(user: str, password: SecretStr, variable: str) -> Client:
+def member(name: str, password: SecretStr, pool: PoolManager | None = None) -> Client:
+    """A client of somebody whom the policy lets read; several may share a `pool` of connections. Raises as `writer`."""
+    return _connect(name, password, "SURFACE_KEY", pool)
+
+
+def _connect(user: str, password: SecretStr, variable: str, pool: PoolManager | None = None) -> Client:
     settings = get_settings()
     where = f"{settings.clickhouse_host}:{settings.clickhouse_port}"
     try:
@@ -67,6 +73,7 @@ def _connect(user: str, password: SecretStr, variable: str) -> Client:
             query_retries=0,
             # Without a session, one client's queries do not lock each other out.
             autogenerate_session_id=False,
+            pool_mgr=pool,
         )
     except OperationalError as error:
         raise WarehouseUnavailableError(

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from tests.streams import StreamCase, sale, stream_case
 
 from headwater.api.app import build_app
-from headwater.api.database import Database
 from headwater.api.keys import ApiKeys
+from headwater.api.tables import api_database
 from headwater.contracts.model import Contracts
 from headwater.settings import Settings
 from headwater.sources import topics
@@ -60,7 +60,7 @@ class Sending:
 @pytest.fixture
 def sending(stack: Settings) -> Iterator[Sending]:
     case = stream_case(stack)
-    database = Database(stack)
+    database = api_database(stack)
     with TestClient(build_app(stack, Contracts({case.dataset.name: case.dataset}))) as client:
         yield Sending(client, case, ApiKeys(database))
     database.close()

@@ -13,8 +13,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from tests.integration.policy.conftest import PASSWORD, ROWS, STORES, Served
 from typer.testing import CliRunner
 
-from headwater.api.database import Database
 from headwater.api.keys import ApiKeys
+from headwater.api.tables import api_database
 from headwater.identity.commands import app as identity
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import IdentityStore
@@ -272,7 +272,7 @@ def test_a_key_gives_what_its_scopes_name_until_it_ends(served):
         await_true(lambda: _fails(client, "SELECT 1"))
     with served.client("some.service", fresh) as client:
         assert client.command("SELECT 1") == 1
-    assert ApiKeys(Database(served.settings)).known(fresh) is None  # it sends no events
+    assert ApiKeys(api_database(served.settings)).known(fresh) is None  # it sends no events
     assert [one.usable for one in keys.all("some.service")] == [True, False, True]
     keys.close()
     store.close()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import TypeVar
 
-from headwater.api.keys import FORM
+from headwater.identity.key_form import FORM
 from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.access import User, Users, credentials
 from headwater.warehouse.embedded.answer import Answer

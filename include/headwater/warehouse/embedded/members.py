@@ -14,8 +14,8 @@ import secrets
 import threading
 import time
 
-from headwater.api.keys import FORM
 from headwater.errors import HeadwaterError
+from headwater.identity.key_form import FORM
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.bundle import NEWEST, policy_of

@@ -1,7 +1,4 @@
-"""The API's tables in the platform's Postgres: keys, what they used, and answers that were given.
-
-A small pool, so that a request costs no connection of its own; a connection that the server has closed is replaced.
-"""
+"""A small pool, so that a request costs no connection of its own; one that the server has closed is replaced."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
 
@@ -17,39 +15,6 @@ from headwater.settings import Settings
 
 CONNECTIONS = 8
 WAIT_SECONDS = 5.0
-_SETUP_LOCK = 0x68775F6170695F31
-_TABLES = """
-CREATE TABLE IF NOT EXISTS api_keys (
-    key_id text PRIMARY KEY,
-    name text NOT NULL,
-    secret_sha256 bytea NOT NULL,
-    datasets text[] NOT NULL,
-    events_per_minute integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    revoked_at timestamptz
-);
-ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS owner text;
-ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS scopes text[] NOT NULL DEFAULT '{api:send_events}';
-ALTER TABLE api_keys ADD COLUMN IF NOT EXISTS expires_at timestamptz;
-COMMENT ON COLUMN api_keys.owner IS 'The identity whose key it is; null: a sender of events and nothing else';
-COMMENT ON COLUMN api_keys.datasets IS 'Datasets it may send to; empty: all';
-CREATE TABLE IF NOT EXISTS api_usage (
-    key_id text PRIMARY KEY REFERENCES api_keys,
-    minute timestamptz NOT NULL,
-    events integer NOT NULL
-);
-CREATE TABLE IF NOT EXISTS api_answers (
-    key_id text NOT NULL REFERENCES api_keys,
-    idempotency_key text NOT NULL,
-    request_sha256 bytea NOT NULL,
-    answer json,
-    claimed_until timestamptz NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (key_id, idempotency_key)
-);
-COMMENT ON COLUMN api_answers.answer IS 'Null while the first request is being worked on';
-CREATE INDEX IF NOT EXISTS api_answers_created_at ON api_answers (created_at);
-"""
 
 
 class DatabaseUnavailable(RetryableError):
@@ -57,9 +22,12 @@ class DatabaseUnavailable(RetryableError):
 
 
 class Database:
-    """Connections to the platform's database, a few, shared by threads; the tables are made at the first use."""
+    """Connections to the platform's database, a few, shared by threads; `tables` are made at the first use.
 
-    def __init__(self, settings: Settings, tables: str = _TABLES, name: str = "headwater api") -> None:
+    Every process runs `tables` once, so that a newer version may add to what is there. `name` is for pg_stat_activity.
+    """
+
+    def __init__(self, settings: Settings, tables: LiteralString, name: str) -> None:
         self._settings = settings
         self._tables = tables
         self._name = name
@@ -116,7 +84,7 @@ class Database:
             if not self._ready:
                 with connection.transaction():
                     # IF NOT EXISTS fails where two create at once.
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+                    connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", ("headwater tables",))
                     connection.execute(self._tables)
                 self._ready = True
         return connection
