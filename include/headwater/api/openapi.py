@@ -105,7 +105,25 @@ def describe(app: FastAPI, contracts: Contracts) -> None:
     body = generated["paths"]["/v1/events/{dataset}"]["post"]["requestBody"]["content"][JSON_TYPES[0]]
     if streams:
         body["schema"] = {"anyOf": [one, {"type": "array", "items": one}]}
+    schemas["ProblemModel"] = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": _PROBLEM["properties"],
+    }
+    _secure(generated)
     app.openapi_schema = generated
+
+
+def _secure(generated: dict[str, Any]) -> None:
+    """Say how one logs in, on every route but `/health`."""
+    generated["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the OpenID provider"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, operations in generated["paths"].items():
+        for operation in operations.values():
+            if path != "/health":
+                operation["security"] = [{"bearer": []}, *([] if path.startswith("/v1/events") else [{"key": []}])]
 
 
 def event_schema(dataset: Dataset) -> dict[str, Any]:

@@ -21,7 +21,8 @@ _SCRIPTS = {
 
 POLICY = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline'; script-src 'self'{more}; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
+    "style-src 'self' 'unsafe-inline'; script-src 'self'{more}; worker-src 'self' blob:; "
+    "frame-ancestors 'none'; base-uri 'none'"
 )
 _GRAPHIQL = """<!doctype html>
 <html lang="en">

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from headwater.api.reading.cache import LARGEST, Cache, key_of
 from headwater.api.reading.clickhouse import Answer, ClickHouse
 from headwater.api.reading.standing import Standing, State
-from headwater.policy.model import Caller
-from headwater.serving.evidence import Applied, Evidence
+from headwater.serving.asking import Asking
+from headwater.serving.evidence import Evidence
 
 MOST_ROWS = 1_000
 _CHANGING = re.compile(
@@ -68,9 +68,7 @@ class Page:
 class Standpoint:
     """From where a question is answered: who asks, under which policy, and what the tables show."""
 
-    caller: Caller
-    version: str
-    login: Mapping[str, str]
+    asking: Asking
     state: State
 
     def etag(self, asked: Asked, form: str) -> str | None:
@@ -82,24 +80,13 @@ class Standpoint:
 
     def key(self, asked: Asked, mark: str) -> str:
         """The key of the answer in the cache."""
-        policy = (self.version, self.state.applied_at)
-        return key_of(self.caller, policy, asked.tables, mark, asked.sql, asked.parameters)
+        policy = (self.asking.policy_version, self.state.applied_at)
+        return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters)
 
     def evidence(self, asked: Asked) -> dict[str, Any]:
         """What the answer rests on, for JSON."""
-        applied = applied_to(self.caller, self.version, asked.tables)
+        applied = self.asking.applied(asked.tables)
         return asdict(Evidence(asked.replay, self.state.aged(asked.tables), applied))
-
-
-def applied_to(caller: Caller, version: str, tables: Sequence[str]) -> Applied:
-    """What the policy does to these tables for this caller."""
-    views = {view.table: view for view in caller.role.views.values() if view.table in tables}
-    return Applied(
-        version=version,
-        role=caller.role.name,
-        rows={table: view.rows for table, view in views.items() if view.rows},
-        masked={table: {k: str(v) for k, v in view.masked.items()} for table, view in views.items() if view.masked},
-    )
 
 
 class Answers:
@@ -116,7 +103,7 @@ class Answers:
         key = at.key(asked, mark) if mark is not None else ""
         if key and (kept := self.cache.get(key)) is not None and (page := _unpacked(kept)) is not None:
             return page
-        answer = self.clickhouse.ask(at.login, asked.sql, asked.parameters)
+        answer = self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters)
         page = _page(answer.whole(), asked)
         if key and len(page.rows) <= LARGEST:
             self.cache.put(key, _packed(page))
@@ -124,7 +111,7 @@ class Answers:
 
     def stream(self, at: Standpoint, asked: Asked, form: str) -> Answer:
         """The rows in ClickHouse's format `form`, to be passed on piece by piece."""
-        return self.clickhouse.ask(at.login, asked.sql, asked.parameters, form)
+        return self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters, form)
 
 
 def _page(text: bytes, asked: Asked) -> Page:

@@ -1,9 +1,10 @@
 """Answers that were given, kept by a key that holds all they depend on: so they are never stale, and never another's.
 
 The key: the role, the attributes that the predicates of the views read, which application of which policy, the mark of
-every table (snapshot and load), the statement and its parameters. What is not known to stay the same (live tables, functions of the
-clock or of chance) is not kept at all. In this process by default, in Redis for several by HEADWATER_API_CACHE_URL; then
-Redis holds rows, and belongs where ClickHouse may stand. A cache that does not answer is no cache, and said in the log.
+every table (snapshot and load), the statement and its parameters. What is not known to stay the same (live tables,
+functions of the clock or of chance) is not kept at all. In this process by default, in Redis for several by
+HEADWATER_API_CACHE_URL; then Redis holds rows, and belongs where ClickHouse may stand. A cache that does not answer is
+no cache, and said in the log.
 """
 
 from __future__ import annotations

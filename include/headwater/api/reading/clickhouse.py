@@ -52,11 +52,15 @@ class Answer:
             self._response.release_conn()
 
     def pieces(self) -> Iterator[bytes]:
-        """Piece by piece. An answer that ends early raises, so that the caller sees a broken stream and no short one."""
+        """Piece by piece. One that ends early raises, so that the caller sees a broken stream and no short one."""
         try:
             yield from self._response.stream(PIECE)
         finally:
-            self._response.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of it; ClickHouse cancels a query whose asker is gone."""
+        self._response.close()
 
 
 class ClickHouse:

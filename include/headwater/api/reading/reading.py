@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from http import HTTPStatus
 
 from starlette.requests import Request
 
-from headwater.api.gate import Admitted, Gate
 from headwater.api.problems import Problem
 from headwater.api.reading.answers import Answers, Standpoint
 from headwater.api.reading.cache import Cache, cache_of
 from headwater.api.reading.clickhouse import ClickHouse
+from headwater.api.reading.runs import Runs
 from headwater.api.reading.shape import Shape, shape_of
 from headwater.api.reading.standing import Standing
 from headwater.contracts.model import Contracts, Dataset
-from headwater.policy.model import Caller
+from headwater.identity.authenticating import Authenticated
+from headwater.policy.model import Caller, Surface
+from headwater.serving.asking import Asking, Gate
 from headwater.settings import Settings
 
 PURPOSE_HEADER = "headwater-purpose"
@@ -29,32 +29,27 @@ class Reading:
         self.settings = settings
         self.contracts = contracts
         self.clickhouse = ClickHouse(settings)
-        self.gate = Gate(settings)
+        self.gate = Gate(settings, Surface.API)
         self.answers = Answers(self.clickhouse, Standing(settings, self.clickhouse), cache or cache_of(settings))
+        self.runs = Runs(settings)
         self._shapes: dict[tuple[str, str, str], Shape] = {}
 
-    @contextmanager
-    def call(self, request: Request, tool: str) -> Iterator[Admitted]:
-        """One call of this tool by whoever the request comes from; what fails in it is audited as failed.
+    def call(self, request: Request, tool: str) -> Asking:
+        """One call of this tool by whoever the request comes from, to be used in a `with`.
 
-        Raises `Problem` (401, 403).
+        Raises `NotAuthenticated`, `Denied`, `QuotaUsedUp` and what the services behind raise; `refusing` knows them.
         """
-        headers = request.headers
-        source = request.client.host if request.client else ""
-        admitted = self.gate.admitted(
-            headers.get("authorization"), headers.get("x-api-key"), tool, headers.get(PURPOSE_HEADER, ""), source
-        )
-        try:
-            yield admitted
-        except Exception as error:
-            if not admitted.recorded:
-                admitted.failed(error)
-            raise
+        known = self.known(request)
+        return self.gate.ask(known, tool, purpose=request.headers.get(PURPOSE_HEADER, ""), source=_source(request))
 
-    def standpoint(self, admitted: Admitted) -> Standpoint:
+    def known(self, request: Request) -> Authenticated:
+        """Whose request it is. Raises `NotAuthenticated`, `TooManyLogins`, `DatabaseUnavailable`."""
+        headers = request.headers
+        return self.gate.authenticated(headers.get("authorization"), headers.get("x-api-key"), _source(request))
+
+    def standpoint(self, asking: Asking) -> Standpoint:
         """From where this caller's questions are answered now."""
-        state = self.answers.standing.now()
-        return Standpoint(admitted.caller, admitted.version, admitted.login, state)
+        return Standpoint(asking, self.answers.standing.now())
 
     def dataset(self, name: str, caller: Caller) -> Dataset:
         """A dataset that the caller may know of. Raises `Problem` (404), the same for one that is not there."""
@@ -68,12 +63,12 @@ class Reading:
         """Whether the caller's role may read the dataset, here or elsewhere, by its contract."""
         return dataset.name in caller.role.views or caller.role.name in dataset.roles
 
-    def shape(self, name: str, admitted: Admitted) -> Shape:
+    def shape(self, name: str, asking: Asking) -> Shape:
         """What the caller sees of a dataset with rows in ClickHouse. Raises `Problem` (404)."""
-        dataset, role = self.dataset(name, admitted.caller), admitted.caller.role
+        dataset, role = self.dataset(name, asking.caller), asking.caller.role
         if name not in role.views:
             raise Problem(HTTPStatus.NOT_FOUND, "no-such-dataset", "there are no rows of this dataset to be read here")
-        key = (admitted.version, role.name, name)
+        key = (asking.policy_version, role.name, name)
         if key not in self._shapes:
             if len(self._shapes) > 1000:
                 self._shapes.clear()
@@ -88,11 +83,11 @@ class Reading:
 
     def close(self) -> None:
         """Let go of everything."""
+        self.runs.close()
         self.gate.close()
         self.answers.cache.close()
         self.clickhouse.close()
 
 
-def predicates(caller: Caller, tables: tuple[str, ...]) -> Mapping[str, str]:
-    """The predicates on rows of these tables, as the audit has them."""
-    return {view.table: view.rows for view in caller.role.views.values() if view.table in tables and view.rows}
+def _source(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,8 +1,8 @@
 """Rows of one dataset, asked for by columns, filters and order, a page at a time by key.
 
 Names come from the role's view alone, values are always bound. A page begins where the last one ended, by the values of
-the order's columns (and of the key, so that the order is total), not by counting rows: a page deep inside costs what the first
-one does, and rows that come or go in front of it move nothing.
+the order's columns (and of the key, so that the order is total), not by counting rows: a page deep inside costs what
+the first one does, and rows that come or go in front of it move nothing.
 
 Where the key is masked so that different rows look alike, a hash of all that is shown orders them, and rows that are
 alike in that too are counted (`skip`).

@@ -1,8 +1,8 @@
 """What the warehouse shows now: the evidence of each table, and a mark that changes whenever its rows may have.
 
-Every question is answered by a read that began after it was asked, never by an older one, so nothing is older than the question;
-but questions that come while a read is under way share the next one. One statement tells whether anything has
-changed; only then is the evidence read anew.
+Every question is answered by a read that began after it was asked, never by an older one; but questions that come
+while a read is under way share the next one. One statement tells whether anything has changed; only then is the
+evidence read anew.
 """
 
 from __future__ import annotations

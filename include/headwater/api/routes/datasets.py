@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from fastapi.concurrency import iterate_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from headwater.api.gate import Admitted
-from headwater.api.problems import Problem
 from headwater.api.reading import cursor as cursors
 from headwater.api.reading import selection
-from headwater.api.reading.answers import MOST_ROWS, Asked, Standpoint
-from headwater.api.reading.literals import unusable
+from headwater.api.reading.answers import MOST_ROWS, Standpoint
 from headwater.api.reading.reading import Reading
+from headwater.api.reading.rows import Wanted, prepared
 from headwater.api.routes.answers import (
-    FORMATS,
     JSON,
     NAME,
     ListModel,
@@ -29,11 +26,12 @@ from headwater.api.routes.answers import (
     paged,
     refusals,
     rows_response,
-    stream_headers,
     tabular,
     unchanged,
 )
+from headwater.api.routes.streaming import streamed
 from headwater.contracts.model import Dataset
+from headwater.serving.asking import Asking
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 Name = Annotated[str, Path(pattern=NAME, description="A dataset's name")]
@@ -50,11 +48,11 @@ def list_datasets(
 ) -> Response:
     """The datasets that you may know of, by name."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "datasets") as admitted:
-        known = [d for _, d in sorted(reading.contracts.datasets.items()) if reading.knows(admitted.caller, d)]
-        items = [((d.name,), _summary(d, admitted)) for d in known if domain in ("", d.domain)]
+    with reading.call(request, "datasets") as asking:
+        known = [d for _, d in sorted(reading.contracts.datasets.items()) if reading.knows(asking.caller, d)]
+        items = [((d.name,), _summary(d, asking)) for d in known if domain in ("", d.domain)]
         body = paged(items, limit, cursor, ["datasets", domain])
-        admitted.record((), rows=len(body["items"]))
+        asking.answered(rows=len(body["items"]))
         return json_answer(request, body)
 
 
@@ -62,10 +60,10 @@ def list_datasets(
 def get_dataset(request: Request, dataset: Name) -> Response:
     """What a dataset is: columns as you see them, key, owner, rules, what the warehouse shows of it."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "datasets") as admitted:
-        declared = reading.dataset(dataset, admitted.caller)
-        body = _summary(declared, admitted) | _details(reading, declared, admitted)
-        admitted.record((declared.name,), rows=0)
+    with reading.call(request, "datasets") as asking:
+        declared = reading.dataset(dataset, asking.caller)
+        body = _summary(declared, asking) | _details(reading, declared, asking)
+        asking.answered(datasets=(declared.name,), rows=0)
         return json_answer(request, body)
 
 
@@ -78,7 +76,7 @@ def get_rows(
     request: Request,
     dataset: Name,
     columns: Annotated[str, Query(pattern=f"^{selection.COLUMNS}$", max_length=4000, description="a,b,c")] = "",
-    filter: Annotated[  # noqa: A002 - the name of the parameter
+    filter: Annotated[
         list[Annotated[str, Query(pattern=f"^{selection.FILTER}$")]] | None,
         Query(
             max_length=selection.MOST_FILTERS,
@@ -94,74 +92,24 @@ def get_rows(
     """Rows of a dataset, masked and filtered as the policy says; JSON by the page, CSV and Arrow in one stream."""
     reading: Reading = request.app.state.reading
     form = accepted(request)
-    with reading.call(request, "rows") as admitted:
-        shape = reading.shape(dataset, admitted)
-        chosen = selection.selected(shape, columns, filter or (), sort)
-        question = [admitted.caller.role.name, *chosen.question]
-        begin = cursors.read(cursor, question) if cursor else None
-        at = reading.standpoint(admitted)
-        most = limited(limit, form, admitted)
-        extra = 1 if form == JSON else 0
-        statement = chosen.statement(admitted.caller.role.database, most + extra, begin)
-        names = [*statement.columns, *(key for key in statement.keys if key not in statement.columns)]
-        keys = tuple(names.index(key) for key in statement.keys)
-        asked = Asked(
-            statement.sql, statement.parameters, (shape.table,), chosen.replay(most), most, len(statement.columns), keys
-        )
-        if form != JSON:
-            # The order's own columns would be in the stream as well.
-            bare = ", ".join(map(selection.quote_name, statement.columns))
-            asked = Asked(f"SELECT {bare} FROM ({statement.sql})", statement.parameters, *_rest(asked))  # noqa: S608
-            return streamed(reading, request, admitted, at, asked, form)
+    with reading.call(request, "rows") as asking:
+        wanted = Wanted(dataset, columns, filter or (), sort, limit, cursor)
+        found = prepared(reading, asking, wanted, paged=form == JSON)
+        at, asked = found.at, found.asked
         etag = at.etag(asked, form)
         if etag is not None and unchanged(request, etag):
-            admitted.record(asked.tables, rows=0, sql=asked.replay)
+            asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
             return not_modified(etag)
+        if form != JSON:
+            return streamed(reading, at, asked, form)
         page = reading.answers.page(at, asked)
-        next_page = None
-        if page.truncated:
-            skipped = page.alike + (begin.skip if begin and list(begin.after) == page.ends else 0)
-            next_page = cursors.written(
-                cursors.Cursor(tuple(page.ends), skipped, at.state.mark(asked.tables) or ""), question
-            )
-        admitted.record(asked.tables, rows=page.count, sql=asked.replay)
-        same = begin is None or begin.mark == (at.state.mark(asked.tables) or "")
-        return rows_response(page, at.evidence(asked), next_page, etag, same_snapshot=same)
+        body = rows_response(page, at.evidence(asked), found.following(page), etag, same_snapshot=found.same_snapshot)
+        asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
+        return body
 
 
-def limited(limit: int | None, form: str, admitted: Admitted) -> int:
-    """How many rows at most. Raises `Problem` (422) for more than the policy lets the role have."""
-    cap = admitted.caller.role.limits.rows
-    most = min(cap - 1, MOST_ROWS) if form == JSON else cap
-    if limit is not None and limit > most:
-        raise unusable(f"at most {most} rows" + (": ask for CSV or Arrow, or page on" if form == JSON else ""))
-    return limit or (min(100, most) if form == JSON else most)
-
-
-def streamed(
-    reading: Reading, request: Request, admitted: Admitted, at: Standpoint, asked: Asked, form: str
-) -> Response:
-    """The rows piece by piece; audited before the first, when nobody knows how many there will be."""
-    etag = at.etag(asked, form)
-    if etag is not None and unchanged(request, etag):
-        admitted.record(asked.tables, rows=0, sql=asked.replay)
-        return not_modified(etag)
-    answer = reading.answers.stream(at, asked, FORMATS[form])
-    try:
-        admitted.record(asked.tables, rows=None, sql=asked.replay)
-    except BaseException:
-        answer.close()
-        raise
-    headers = stream_headers(at.evidence(asked), asked.limit, etag)
-    return StreamingResponse(iterate_in_threadpool(answer.pieces()), headers=headers, media_type=form)
-
-
-def _rest(asked: Asked) -> tuple[tuple[str, ...], str, int]:
-    return asked.tables, asked.replay, asked.limit
-
-
-def _summary(dataset: Dataset, admitted: Admitted) -> dict[str, Any]:
-    view = admitted.caller.role.views.get(dataset.name)
+def _summary(dataset: Dataset, asking: Asking) -> dict[str, Any]:
+    view = asking.caller.role.views.get(dataset.name)
     return {
         "name": dataset.name,
         "label": dataset.business_name or dataset.name,
@@ -175,9 +123,9 @@ def _summary(dataset: Dataset, admitted: Admitted) -> dict[str, Any]:
     }
 
 
-def _details(reading: Reading, dataset: Dataset, admitted: Admitted) -> dict[str, Any]:
-    view = admitted.caller.role.views.get(dataset.name)
-    shape = reading.shape(dataset.name, admitted) if view else None
+def _details(reading: Reading, dataset: Dataset, asking: Asking) -> dict[str, Any]:
+    view = asking.caller.role.views.get(dataset.name)
+    shape = reading.shape(dataset.name, asking) if view else None
     columns = [
         {
             "name": column.name,
@@ -189,7 +137,7 @@ def _details(reading: Reading, dataset: Dataset, admitted: Admitted) -> dict[str
         }
         for column in dataset.columns
     ]
-    at = reading.standpoint(admitted) if shape else None
+    at = reading.standpoint(asking) if shape else None
     return {
         "columns": columns,
         "primary_key": list(dataset.primary_key),
@@ -202,10 +150,5 @@ def _details(reading: Reading, dataset: Dataset, admitted: Admitted) -> dict[str
 
 def _loaded(at: Standpoint, table: str) -> dict[str, Any] | None:
     """What the table shows, without its age: it would make every answer another one."""
-    from dataclasses import asdict
-
     found = at.state.tables.get(table)
     return None if found is None else {k: v for k, v in asdict(found).items() if k != "age_seconds"}
-
-
-__all__ = ["Problem", "router"]

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headwater.api.gate import Admitted
 from headwater.api.problems import Problem
 from headwater.api.reading.answers import Asked
 from headwater.api.reading.literals import escaped, unusable
@@ -37,6 +36,7 @@ from headwater.policy.model import Mask
 from headwater.semantics.catalogue import Offer, UnknownMetric, offer, offers
 from headwater.semantics.compiling import compile_question
 from headwater.semantics.question import PERIOD, BadQuestion, Filter, Grain, Operator, Question, Value
+from headwater.serving.asking import Asking
 from headwater.serving.queries import in_role
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"])
@@ -55,10 +55,10 @@ _FRACTIONS = (Primitive.FLOAT, Primitive.DOUBLE)
 def list_metrics(request: Request, limit: Limit = 100, cursor: CursorText = "") -> Response:
     """The metrics that you may ask, with their dimensions."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "metrics") as admitted:
-        found = offers(reading.contracts, admitted.caller.role)
+    with reading.call(request, "metrics") as asking:
+        found = offers(reading.contracts, asking.caller.role)
         body = paged([((name,), described(one)) for name, one in found.items()], limit, cursor, ["metrics"])
-        admitted.record((), rows=len(body["items"]))
+        asking.answered(rows=len(body["items"]))
         return json_answer(request, body)
 
 
@@ -66,9 +66,9 @@ def list_metrics(request: Request, limit: Limit = 100, cursor: CursorText = "") 
 def get_metric(request: Request, metric: MetricName) -> Response:
     """What a metric is."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "metrics") as admitted:
-        one = _offered(reading, admitted, metric)
-        admitted.record((one.metric.dataset,), rows=0)
+    with reading.call(request, "metrics") as asking:
+        one = offered(reading, asking, metric)
+        asking.answered(datasets=(one.metric.dataset,), rows=0)
         return json_answer(request, described(one))
 
 
@@ -78,7 +78,7 @@ def get_values(
     metric: MetricName,
     dimensions: Annotated[str, Query(pattern=f"^{DIMENSION}(,{DIMENSION})*$", max_length=1000, description="a,b")] = "",
     grain: Annotated[Grain | None, Query(description="Puts the metric's time into days, weeks …")] = None,
-    filter: Annotated[  # noqa: A002 - the name of the parameter
+    filter: Annotated[
         list[Annotated[str, Query(pattern=f"^{FILTER}$")]] | None,
         Query(max_length=20, description="`<dimension or period>:<operator>:<value>`; eq ne lt le gt ge in notin null"),
     ] = None,
@@ -88,25 +88,25 @@ def get_values(
 ) -> Response:
     """The metric's values by dimensions and time."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "metrics") as admitted:
-        one = _offered(reading, admitted, metric)
+    with reading.call(request, "metrics") as asking:
+        one = offered(reading, asking, metric)
         wanted = _names(dimensions)
         conditions = tuple(condition(reading.contracts, one, text) for text in filter or ())
         ask = partial(Question, (metric,), wanted, conditions, grain, _names(sort))
-        asked = compiled(reading, admitted, ask, limit, offset)
-        at = reading.standpoint(admitted)
+        asked = compiled(reading, asking, ask, limit, offset)
+        at = reading.standpoint(asking)
         etag = at.etag(asked, JSON)
         if etag is not None and unchanged(request, etag):
-            admitted.record(asked.tables, rows=0, sql=asked.replay)
+            asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
             return not_modified(etag)
         page = reading.answers.page(at, asked)
-        admitted.record(asked.tables, rows=page.count, sql=asked.replay)
+        asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
         return rows_response(page, at.evidence(asked), None, etag)
 
 
-def compiled(reading: Reading, admitted: Admitted, ask: Any, limit: int, offset: int) -> Asked:
+def compiled(reading: Reading, asking: Asking, ask: Any, limit: int, offset: int) -> Asked:
     """The question in ClickHouse's words. Raises `Problem` (404, 422)."""
-    role = admitted.caller.role
+    role = asking.caller.role
     try:
         further, told = (compile_question(reading.contracts, ask(n, offset), role) for n in (limit + 1, limit))
     except UnknownMetric:
@@ -166,9 +166,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _offered(reading: Reading, admitted: Admitted, name: str) -> Offer:
+def offered(reading: Reading, asking: Asking, name: str) -> Offer:
+    """The metric, if the caller may ask it. Raises `Problem` (404)."""
     try:
-        return offer(reading.contracts, admitted.caller.role, name)
+        return offer(reading.contracts, asking.caller.role, name)
     except UnknownMetric:
         raise _unknown() from None
 

@@ -32,9 +32,9 @@ class RunState(StrEnum):
 def get_lineage(request: Request, dataset: Name) -> Response:
     """From which datasets this one is made, and which are made of it, column by column; those that you may know of."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "lineage") as admitted:
-        declared = reading.dataset(dataset, admitted.caller)
-        known = {d.name: d for d in reading.contracts.datasets.values() if reading.knows(admitted.caller, d)}
+    with reading.call(request, "lineage") as asking:
+        declared = reading.dataset(dataset, asking.caller)
+        known = {d.name: d for d in reading.contracts.datasets.values() if reading.knows(asking.caller, d)}
         body = {
             "dataset": declared.name,
             "upstream": [name for name in declared.inputs if name in known],
@@ -42,7 +42,7 @@ def get_lineage(request: Request, dataset: Name) -> Response:
             "hidden": sum(name not in known for name in declared.inputs),
             "columns": {column.name: _sources(column.sources, declared, known) for column in declared.columns},
         }
-        admitted.record((declared.name,), rows=0)
+        asking.answered(datasets=(declared.name,), rows=0)
         return json_answer(request, body)
 
 
@@ -50,11 +50,11 @@ def get_lineage(request: Request, dataset: Name) -> Response:
 def list_lineage(request: Request, limit: Limit = 100, cursor: CursorText = "") -> Response:
     """Every edge of the graph whose ends you may both know of: {from, to}."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "lineage") as admitted:
-        known = {d.name: d for d in reading.contracts.datasets.values() if reading.knows(admitted.caller, d)}
+    with reading.call(request, "lineage") as asking:
+        known = {d.name: d for d in reading.contracts.datasets.values() if reading.knows(asking.caller, d)}
         edges = sorted((name, d.name) for d in known.values() for name in d.inputs if name in known)
         body = paged([(edge, {"from": edge[0], "to": edge[1]}) for edge in edges], limit, cursor, ["lineage"])
-        admitted.record((), rows=len(body["items"]))
+        asking.answered(rows=len(body["items"]))
         return json_answer(request, body)
 
 
@@ -62,10 +62,10 @@ def list_lineage(request: Request, limit: Limit = 100, cursor: CursorText = "") 
 def get_quality(request: Request, dataset: Name) -> Response:
     """The newest outcome of each rule. What was found may quote rows: it is told to those who see all of them."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "quality") as admitted:
-        declared = reading.dataset(dataset, admitted.caller)
-        reports = _reports(admitted.caller, declared)
-        admitted.record((declared.name,), rows=len(reports))
+    with reading.call(request, "quality") as asking:
+        declared = reading.dataset(dataset, asking.caller)
+        reports = _reports(asking.caller, declared)
+        asking.answered(datasets=(declared.name,), rows=len(reports))
         return json_answer(request, {"dataset": declared.name, "report": reports[0] if reports else None})
 
 
@@ -79,9 +79,9 @@ def list_runs(
 ) -> Response:
     """Airflow's runs, newest first. 503 where no Airflow answers."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "runs") as admitted:
+    with reading.call(request, "runs") as asking:
         found = reading.runs.newest(dag or "~", [str(one) for one in state or ()], limit, offset)
-        admitted.record((), rows=len(found["items"]))
+        asking.answered(rows=len(found["items"]))
         return json_answer(request, {**found, "next": None})
 
 
@@ -89,10 +89,10 @@ def list_runs(
 def list_ledger(request: Request, limit: Limit = 100, cursor: CursorText = "") -> Response:
     """Per stream that you may know of: which offsets were read, quarantined, lost, or are unaccounted for."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "ledger") as admitted:
-        ledgers = _ledgers(reading, admitted.caller)
+    with reading.call(request, "ledger") as asking:
+        ledgers = _ledgers(reading, asking.caller)
         body = paged([((one["dataset"],), one) for one in ledgers], limit, cursor, ["ledger"])
-        admitted.record((), rows=len(body["items"]))
+        asking.answered(rows=len(body["items"]))
         return json_answer(request, body)
 
 
@@ -100,10 +100,10 @@ def list_ledger(request: Request, limit: Limit = 100, cursor: CursorText = "") -
 def get_ledger(request: Request, dataset: Name) -> Response:
     """The ledger of one stream, partition by partition; of a dataset that is no stream there is none (null)."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "ledger") as admitted:
-        declared = reading.dataset(dataset, admitted.caller)
-        found = _ledgers(reading, admitted.caller, declared)
-        admitted.record((declared.name,), rows=0)
+    with reading.call(request, "ledger") as asking:
+        declared = reading.dataset(dataset, asking.caller)
+        found = _ledgers(reading, asking.caller, declared)
+        asking.answered(datasets=(declared.name,), rows=0)
         return json_answer(request, {"dataset": declared.name, "ledger": found[0] if found else None})
 
 
@@ -117,9 +117,7 @@ def _ledgers(reading: Reading, caller: Caller, only: Dataset | None = None) -> l
 
     found = []
     for ledger in sorted(stream_ledgers(names), key=lambda one: one.dataset):
-        lines = [
-            {**asdict(line), "unaccounted": line.unaccounted, "lag": line.lag} for line in ledger.partitions
-        ]
+        lines = [{**asdict(line), "unaccounted": line.unaccounted, "lag": line.lag} for line in ledger.partitions]
         facts = {name: value for name, value in asdict(ledger).items() if name != "partitions"}
         total = {name: sum(line[name] for line in lines) for name in ("read", "quarantined", "lost", "unaccounted")}
         snapshot = None if ledger.snapshot_id is None else str(ledger.snapshot_id)

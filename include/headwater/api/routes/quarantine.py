@@ -49,12 +49,12 @@ def list_quarantine(
 ) -> Response:
     """Records in quarantine of one stream, by partition and offset; of the newest 10,000."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "quarantine") as admitted:
-        stream = _stream(reading, dataset, admitted.caller)
-        whole = reading.sees_whole(admitted.caller, stream)
+    with reading.call(request, "quarantine") as asking:
+        stream = _stream(reading, dataset, asking.caller)
+        whole = reading.sees_whole(asking.caller, stream)
         items = _records(stream, stage, partition, whole=whole)
         body = paged(items, limit, cursor, ["quarantine", dataset, stage, partition])
-        admitted.record((stream.name,), rows=len(body["items"]))
+        asking.answered(datasets=(stream.name,), rows=len(body["items"]))
         return json_answer(request, body)
 
 
@@ -67,9 +67,9 @@ def get_record(
 ) -> Response:
     """Everything known about one place: its rows with their bytes (base64), then what was tried."""
     reading: Reading = request.app.state.reading
-    with reading.call(request, "quarantine_bytes") as admitted:
-        stream = _stream(reading, dataset, admitted.caller)
-        if not reading.sees_whole(admitted.caller, stream):
+    with reading.call(request, "quarantine_bytes") as asking:
+        stream = _stream(reading, dataset, asking.caller)
+        if not reading.sees_whole(asking.caller, stream):
             raise _nothing()
         from headwater.streaming.quarantine import record_at
 
@@ -77,7 +77,7 @@ def get_record(
             found = record_at(stream.name, partition, offset)
         except TerminalError:
             raise _nothing() from None
-        admitted.record((stream.name,), rows=len(found))
+        asking.answered(datasets=(stream.name,), rows=len(found))
         return json_answer(request, {"items": [{k: _plain(v) for k, v in row.items()} for row in found]})
 
 

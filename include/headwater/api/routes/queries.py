@@ -15,8 +15,9 @@ from headwater.api.problems import Problem
 from headwater.api.reading.answers import Asked
 from headwater.api.reading.literals import escaped, unusable
 from headwater.api.reading.reading import Reading
+from headwater.api.reading.rows import limited
 from headwater.api.routes.answers import JSON, RowsModel, accepted, refusals, rows_response, tabular
-from headwater.api.routes.datasets import limited, streamed
+from headwater.api.routes.streaming import streamed
 from headwater.policy.model import Role
 from headwater.serving.queries import QueryRefused, in_role, not_a_dataset, tables_of
 
@@ -31,26 +32,27 @@ class QueryModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     sql: Annotated[str, Field(min_length=1, max_length=LONGEST, description="One SELECT in ClickHouse SQL")]
-    parameters: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Value], Field(max_length=100)] = {}
+    parameters: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Value], Field(max_length=100)
+    ] = {}
     max_rows: Annotated[int | None, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None
 
 
-@router.post(
-    "", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 422)}
-)
+@router.post("", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 422)})
 def run_query(request: Request, query: Annotated[QueryModel, Body()]) -> Response:
     """Run one bounded SELECT. `truncated` says whether there was more than `max_rows`."""
     reading: Reading = request.app.state.reading
     form = accepted(request)
-    with reading.call(request, "query") as admitted:
-        most = limited(query.max_rows, form, admitted)
-        asked = _asked(query, admitted.caller.role, most, form)
-        at = reading.standpoint(admitted)
+    with reading.call(request, "query") as asking:
+        most = limited(query.max_rows, asking.caller.role.limits, paged=form == JSON)
+        asked = _asked(query, asking.caller.role, most, form)
+        at = reading.standpoint(asking)
         if form != JSON:
-            return streamed(reading, request, admitted, at, asked, form)
+            return streamed(reading, at, asked, form)
         page = reading.answers.page(at, asked)
-        admitted.record(asked.tables, rows=page.count, sql=query.sql)
-        return rows_response(page, at.evidence(asked), None, at.etag(asked, form))
+        body = rows_response(page, at.evidence(asked), None, at.etag(asked, form))
+        asking.answered(datasets=asked.tables, rows=page.count, sql=query.sql)
+        return body
 
 
 def _asked(query: QueryModel, role: Role, most: int, form: str) -> Asked:
