@@ -221,7 +221,9 @@ class Settings(BaseSettings):
     # --- the API that reads
     api_cache_bytes: int = Field(default=64 * 1024**2, ge=0, description="Answers kept in the API's memory")
     api_cache_seconds: float = Field(default=300.0, gt=0, description="An answer is kept so long at most")
-    api_cache_url: SecretStr = Field(default=SecretStr(""), description="redis://…: answers are kept there, for several")
+    api_cache_url: SecretStr = Field(
+        default=SecretStr(""), description="redis://…: answers are kept there, for several"
+    )
 
     @classmethod
     def settings_customise_sources(
