@@ -205,6 +205,9 @@ class Settings(BaseSettings):
     surface_key: SecretStr = Field(default=SecretStr(""), description="With it a surface vouches for who asks it")
     secret_keys: SecretStr = Field(default=SecretStr(""), description="Fernet keys of kept secrets, the newest first")
 
+    cli_credential: SecretStr = Field(default=SecretStr(""), description="API key or token of who runs commands")
+    quarantine_group: str = Field(default="privacy", description="Group of this host's accounts at the quarantine")
+
     # --- the audit trail
     audit_signing_key: Path | None = Field(default=None, description="PEM, Ed25519; empty: <home>/audit/signing.pem")
     audit_checkpoint_seconds: float = Field(default=5.0, gt=0, description="Between two signed checkpoints at most")

@@ -11,6 +11,7 @@ import typer
 
 from headwater.api.keys import DEFAULT_EVENTS_PER_MINUTE, ApiKey, ApiKeys
 from headwater.api.tables import api_database
+from headwater.audit.by_command import on_record
 from headwater.console import Json, console, noun, say, table
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Kind
@@ -34,7 +35,7 @@ def create(
     for one in dataset or []:
         if one not in streams:
             raise TerminalError(f"'{one}' is no stream dataset", remedy=f"known are: {', '.join(streams)}")
-    with _keys() as kept:
+    with on_record("api.key.create", name), _keys() as kept:
         text, key = kept.create(name, dataset or [], events_per_minute)
     say(as_json, {"key": text, **asdict(key)}, text)
 
@@ -53,7 +54,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Have a key refused from now on."""
-    with _keys() as kept:
+    with on_record("api.key.revoke", key_id), _keys() as kept:
         key = kept.revoke(key_id)
     say(as_json, asdict(key), f"{key.key_id} ({key.name}) is revoked")
 

@@ -43,7 +43,7 @@ class Entry:
     `who`: the identity's name. `surface`: clickhouse, mcp, api or cli. `datasets`: what was read or changed.
     `rows_filter`: the predicate of the role's views, as the policy has it. `rows`: those handed out, None where that is
     not known (yet). `source`: the address it came from. `statement`: a fingerprint (see there). `reason`: why it was
-    denied, or the error's name.
+    denied, or the error's name. `target`: the identity, key or policy that was changed.
     """
 
     who: str
@@ -58,6 +58,7 @@ class Entry:
     outcome: Outcome = Outcome.ALLOWED
     statement: str = ""
     reason: str = ""
+    target: str = ""
 
     def facts(self) -> dict[str, Any]:
         """What is kept of it: every text of the form that it has to have."""
@@ -74,6 +75,7 @@ class Entry:
             "outcome": str(self.outcome),
             "statement": _formed(self.statement, _WORD),
             "reason": _formed(self.reason, _NAME),
+            "target": _formed(self.target, _NAME),
         }
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from headwater.audit.by_command import on_record
 from headwater.console import Json, console, noun, say, table
 from headwater.errors import TerminalError
 from headwater.identity.keys import IdentityKeys
@@ -43,7 +44,7 @@ def add(
     groups, attributes = _groups(policy, group or []), _attributes(policy, attribute or [])
     policy.caller(name, groups, attributes)
     password = None if keys_only else _password()
-    with _store() as store:
+    with _store() as store, on_record("identity.add", name):
         made = store.add(name, "service" if service else "person", groups, attributes, password)
     _tell(made, as_json)
 
@@ -86,7 +87,8 @@ def set_groups(
     with _store() as store:
         before = store.get(name)
         policy.caller(name, before.groups if groups is None else groups)
-        changed = store.change(name, groups=groups, attributes=attributes)
+        with on_record("identity.group", name):
+            changed = store.change(name, groups=groups, attributes=attributes)
     _tell(changed, as_json)
 
 
@@ -95,14 +97,16 @@ def password(name: Annotated[str, typer.Argument(help="Whose.")], as_json: Json 
     """Set another password, from standard input or asked for at a terminal; the old one is refused from now on."""
     with _store() as store:
         store.get(name)
-        changed = store.set_password(name, _password())
+        given = _password()
+        with on_record("identity.password", name):
+            changed = store.set_password(name, given)
     _tell(changed, as_json)
 
 
 @app.command()
 def disable(name: Annotated[str, typer.Argument(help="Who.")], as_json: Json = False) -> None:
     """Refuse somebody from now on."""
-    with _store() as store:
+    with _store() as store, on_record("identity.disable", name):
         changed = store.disable(name)
     say(as_json, asdict(changed), f"{name} is disabled")
 
@@ -116,7 +120,7 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key for somebody; it is shown now and never again."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.key", name):
         text, key = keys.create(name, label or name, scope, days)
     say(as_json, {"key": text, **asdict(key)}, text)
 
@@ -147,7 +151,7 @@ def rotate_key(
     as_json: Json = False,
 ) -> None:
     """Make a new key in place of one; both hold for a while."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.rotate", key_id):
         text, key = keys.rotate(key_id, days, timedelta(hours=overlap_hours))
     say(as_json, {"key": text, **asdict(key)}, text)
 
@@ -155,7 +159,7 @@ def rotate_key(
 @app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: Json = False) -> None:
     """Have a key refused from now on."""
-    with _keys() as keys:
+    with _keys() as keys, on_record("identity.revoke", key_id):
         key = keys.revoke(key_id)
     say(as_json, asdict(key), f"{key.key_id} of {key.owner} is revoked")
 

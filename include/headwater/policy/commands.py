@@ -88,10 +88,11 @@ def plan(
 @app.command()
 def apply(as_json: Json = False) -> None:
     """Bring ClickHouse up to the policy; from then on every surface follows it. Repeating it changes nothing."""
+    from headwater.audit.by_command import on_record
     from headwater.policy import applying
 
     policy, contracts = load_policy(), load_contracts()
-    with _writer() as client:
+    with on_record("policy.apply", policy.version, policy_version=policy.version), _writer() as client:
         steps = applying.apply(client, policy, contracts, embedded=applying.is_embedded(client))
     done = f"policy {policy.version} is in force"
     say(as_json, [asdict(step) for step in steps], "\n".join([*(step.what for step in steps), done]))

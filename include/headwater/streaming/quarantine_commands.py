@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,10 +69,9 @@ def show(
     """Everything known about one record: all attempts, its bytes in hexadecimal, its headers."""
     from headwater.streaming.quarantine import record_at
 
-    rows = [
-        {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
-        for row in record_at(dataset, partition, offset)
-    ]
+    with _on_record(_stream(dataset), "show", rows=1):
+        found = record_at(dataset, partition, offset)
+    rows = [{key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()} for row in found]
     texts = ("\n".join(f"{key:<20} {value}" for key, value in row.items() if value is not None) for row in rows)
     say(as_json, rows, "\n\n".join(texts))
 
@@ -96,7 +94,9 @@ def export(
     from headwater.streaming.replaying import export as written
 
     selection = _selection(reason, stage, partition, offsets, since, until, discarded, limit)
-    count = written(_stream(dataset), selection, output)
+    one = _stream(dataset)
+    with _on_record(one, "export"):
+        count = written(one, selection, output)
     say(as_json, {"records": count, "file": str(output)}, f"{count:,} records in {output}")
 
 
@@ -126,7 +126,9 @@ def replay(
 
     selection = _selection(reason, stage, partition, offsets, since, until, discarded, limit)
     means = Means(patch, schema_version)
-    done = tried(_stream(dataset), selection, means, who=who or _account(), dry_run=dry_run)
+    one = _stream(dataset)
+    with _on_record(one, "replay", who) as by:
+        done = tried(one, selection, means, who=by, dry_run=dry_run)
     say(as_json, _facts(done, dry_run), lambda: _print_replay(done, dry_run))
     if done.landing < len(done.lines):
         raise typer.Exit(1)
@@ -158,9 +160,28 @@ def discard(
         count = len(quarantine_of(one, selection, measured=False))
         if not typer.confirm(f"put {count:,} records of {one.name} aside?", err=as_json):
             raise typer.Exit(1)
-    found = replaying.discard(one, selection, why=why, who=who or _account(), dry_run=dry_run)
+    with _on_record(one, "discard", who) as by:
+        found = replaying.discard(one, selection, why=why, who=by, dry_run=dry_run)
     facts = {"dry_run": dry_run, "discarded": len(found), "records": [_place(record) for record in found]}
     say(as_json, facts, f"{len(found):,} records {'would be' if dry_run else 'are'} put aside")
+
+
+@contextmanager
+def _on_record(dataset: Dataset, verb: str, who: str = "", rows: int | None = None) -> Iterator[str]:
+    """Ask the policy, and put it on the audit trail; gives who it is. The block is not begun where either fails."""
+    from headwater.audit.by_command import on_record
+    from headwater.streaming.quarantine_access import TOOL, allowed
+
+    found = allowed(dataset, verb, who)
+    with on_record(
+        f"{TOOL}.{verb}",
+        who=found.who,
+        datasets=(dataset.name,),
+        rows=rows,
+        purpose=found.purpose,
+        policy_version=found.policy_version,
+    ):
+        yield found.who
 
 
 def _selection(
@@ -193,14 +214,6 @@ def _stream(name: str) -> Dataset:
     from headwater.streaming.accounting import streams
 
     return streams([name])[0]
-
-
-def _account() -> str:
-    """The name of the account that runs this, or its number where it has no name (in a container)."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _listed(found: Sequence[Quarantined]) -> Table:

@@ -18,8 +18,9 @@ from pathlib import Path
 import uvicorn
 from pydantic import SecretStr
 
+from headwater.audit.writing import Auditor
 from headwater.errors import ConfigurationError, HeadwaterError
-from headwater.identity.store import IdentityStore
+from headwater.identity.authenticating import Authenticator
 from headwater.policy.loader import load_policy
 from headwater.policy.model import DATABASE_PREFIX
 from headwater.settings import Settings, get_settings
@@ -63,7 +64,7 @@ def serve(settings: Settings) -> None:
         concurrent_queries=settings.clickhouse_max_concurrent_queries,
     )
     config = uvicorn.Config(
-        Endpoint(engine, users, limits, Members(engine, settings, IdentityStore(settings))),
+        Endpoint(engine, users, limits, Members(engine, settings, Authenticator(settings), Auditor(settings))),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -13,10 +13,11 @@ import binascii
 import hmac
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from headwater.policy.model import Caller
 from headwater.warehouse.embedded.errors import EndpointError
 
 WRITER_ROLE = "headwater_writer"
@@ -40,11 +41,19 @@ class Caps:
 
 
 @dataclass(frozen=True)
+class Member:
+    """Whom the policy let in, and which policy it was."""
+
+    caller: Caller
+    policy_version: str
+
+
+@dataclass(frozen=True)
 class User:
     """One login of the endpoint. `readonly` users run with ClickHouse's readonly=1 and the endpoint's caps.
 
     One whom the policy gave a role reads that role's `database` and nothing else; `attributes` is the JSON that the
-    database's views read.
+    database's views read. `member` is who is to be named on the audit trail, unless a surface has done so.
     """
 
     name: str
@@ -53,6 +62,7 @@ class User:
     database: str = ""
     attributes: str = ""
     caps: Caps | None = None
+    member: Member | None = field(default=None, compare=False, repr=False)
 
     @property
     def role(self) -> str:
@@ -94,7 +104,10 @@ def wrong_credentials(name: str) -> EndpointError:
 
 
 def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple[str, str]:
-    """Name and password of a request. Raises AUTHENTICATION_FAILED for a header that cannot be read."""
+    """Name and password of a request; no name with a bearer, which tells by itself whose it is.
+
+    Raises AUTHENTICATION_FAILED for a header that cannot be read.
+    """
     if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
         return headers.get("x-clickhouse-user", "default"), headers.get("x-clickhouse-key", "")
     authorization = headers.get("authorization", "")
@@ -104,6 +117,8 @@ def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> tuple[
         except (binascii.Error, UnicodeDecodeError) as error:
             raise EndpointError("AUTHENTICATION_FAILED", "Invalid HTTP Basic authorization header.") from error
         return name or "default", password
+    if authorization[:7].lower() == "bearer ":
+        return "", authorization[7:].strip()
     return params.get("user", "default"), params.get("password", "")
 
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import TypeVar
 
-from headwater.identity.key_form import FORM
 from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.access import User, Users, credentials
 from headwater.warehouse.embedded.answer import Answer
@@ -22,7 +21,8 @@ from headwater.warehouse.embedded.engine import Engine
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.execution import Execution
 from headwater.warehouse.embedded.limits import Limits
-from headwater.warehouse.embedded.members import Members
+from headwater.warehouse.embedded.members import Cost, Members
+from headwater.warehouse.embedded.recording import Recording
 from headwater.warehouse.embedded.request import (
     ClientDisconnect,
     QueryRequest,
@@ -58,7 +58,7 @@ class Endpoint:
         self._sessions = Sessions()
         self._running: dict[str, tuple[QueryRequest, Execution]] = {}
         self._workers = Workers(limits)
-        self._delivery = Delivery(self._workers)
+        self._delivery = Delivery(self._workers, Recording(members.auditor if members is not None else None))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -92,6 +92,8 @@ class Endpoint:
     def close(self) -> None:
         """Let the engine go; no query runs any more."""
         self._workers.close()
+        if self._members is not None:
+            self._members.close()
         self._sessions.close()
         self._engine.close()
         log.info("stopped")
@@ -142,10 +144,14 @@ class Endpoint:
             return self._users.authenticate(headers, params)
         if (user := self._members.remembered(name, password)) is not None:
             return user
-        login = partial(self._members.authenticate, name, password)
-        if self._members.is_agent(name):
-            return await self._workers.run_aside(login)
-        return await (self._workers.check_key(login) if FORM.fullmatch(password) else self._workers.check(login))
+        login = partial(self._members.authenticate, name, password, (scope.get("client") or ("",))[0])
+        match self._members.cost(name, password):
+            case Cost.NONE:
+                return await self._workers.run_aside(login)
+            case Cost.LOOK_UP:
+                return await self._workers.check_key(login)
+            case Cost.HASH:
+                return await self._workers.check(login)
 
     @contextlib.contextmanager
     def _admit(self, request: QueryRequest) -> Iterator[Execution]:

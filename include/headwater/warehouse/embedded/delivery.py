@@ -15,6 +15,7 @@ from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.answer import Answer
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.execution import Execution
+from headwater.warehouse.embedded.recording import Recording
 from headwater.warehouse.embedded.request import ClientDisconnect, Receive
 from headwater.warehouse.embedded.workers import Workers
 
@@ -28,14 +29,21 @@ T = TypeVar("T")
 class Delivery:
     """Takes statements that are read to the engine, and what comes of them to the client."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, recording: Recording) -> None:
         self._workers = workers
+        self._recording = recording
 
     async def rows(self, execution: Execution, sql: str, receive: Receive, answer: Answer) -> None:
         """Run a statement without data and answer with its rows; raises `ClientDisconnect` when the client hangs up."""
         watcher = asyncio.ensure_future(_hang_up(receive))
         try:
             await self._answer_rows(execution, sql, watcher, answer)
+        except EndpointError as error:
+            await self._recording.failed(execution.request, sql, error.name)
+            raise
+        except ClientDisconnect:
+            await self._recording.failed(execution.request, sql, "hung up")
+            raise
         finally:
             watcher.cancel()
 
@@ -90,6 +98,7 @@ class Delivery:
         try:
             first, done = await self._watched(self._workers.run_in_turn, begin, execution, watcher)
             answer.format = execution.format
+            await self._recording.answered(execution.request, sql, execution.progress.result_rows if done else None)
             if done:
                 await answer.whole(b"".join(first), execution.progress)
                 return
@@ -97,6 +106,7 @@ class Delivery:
             while not done:
                 more, done = await self._watched(self._workers.run, proceed, execution, watcher)
                 await answer.stream(more)
+            await self._recording.answered(execution.request, sql, execution.progress.result_rows)
             await answer.end_stream()
         finally:
             if not execution.closed and (close := getattr(pieces, "close", None)):

@@ -44,6 +44,7 @@ class QueryRequest:
     settings: dict[str, str]
     parameters: dict[str, str]
     external: list[ExternalTable] = field(default_factory=list)
+    source: str = ""
 
     @property
     def database(self) -> str | None:
@@ -88,6 +89,7 @@ def read_head(scope: Scope, user: User) -> QueryRequest:
         url_query=params.get("query", ""),
         settings={},
         parameters={},
+        source=(scope.get("client") or ("",))[0],
     )
     _sort_params(request, params)
     return request

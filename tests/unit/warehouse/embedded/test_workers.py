@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from headwater.identity.authenticating import Authenticator
 from headwater.settings import get_settings
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.limits import Limits
@@ -43,8 +44,10 @@ def test_too_many_logins_are_refused_at_once_and_others_go_on() -> None:
 def test_a_wrong_key_is_never_tried_as_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     identities = SimpleNamespace(verify=lambda name, password: tried.append(password))
-    members = Members(SimpleNamespace(), get_settings(), identities)  # type: ignore[arg-type]
-    monkeypatch.setattr(members, "_keys", SimpleNamespace(verify=lambda text: None))
+    authenticator = Authenticator(get_settings(), identities)  # type: ignore[arg-type]
+    monkeypatch.setattr(authenticator, "_keys", SimpleNamespace(verify=lambda text: None))
+    auditor = SimpleNamespace(refused=lambda surface, source: None)
+    members = Members(SimpleNamespace(), get_settings(), authenticator, auditor)  # type: ignore[arg-type]
     for password in (KEY, "hw_ is how this password begins"):
         with pytest.raises(EndpointError, match="Authentication failed"):
             members.authenticate("ann", password)

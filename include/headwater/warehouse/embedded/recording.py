@@ -1,0 +1,67 @@
+"""The queries of the policy's members on the audit trail, before their rows go out.
+
+Those of the platform's own users are not recorded, and those that a surface vouches for are recorded by the surface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from headwater.audit.entries import Entry, Outcome, fingerprint
+from headwater.audit.writing import WAIT_SECONDS, Auditor, AuditUnavailable
+from headwater.policy.model import Surface
+from headwater.warehouse.embedded.errors import EndpointError
+from headwater.warehouse.embedded.request import QueryRequest
+
+TOOL = "query"
+_WORD = re.compile(r"\w+")
+_REFUSALS = ("ACCESS_DENIED", "READONLY", "SETTING_CONSTRAINT_VIOLATION", "INTO_OUTFILE_NOT_ALLOWED")
+
+
+class Recording:
+    """Writes down what members asked; without an `auditor`, nothing."""
+
+    def __init__(self, auditor: Auditor | None) -> None:
+        self._auditor = auditor
+
+    async def answered(self, request: QueryRequest, sql: str, rows: int | None) -> None:
+        """An answer that is about to go out; `rows` is None while it is not known. Raises ACCESS_DENIED."""
+        await self._keep(request, sql, rows, Outcome.ALLOWED, "")
+
+    async def failed(self, request: QueryRequest, sql: str, reason: str) -> None:
+        """What came of it instead of an answer. Raises ACCESS_DENIED."""
+        outcome = Outcome.DENIED if reason in _REFUSALS else Outcome.FAILED
+        await self._keep(request, sql, None, outcome, reason)
+
+    async def _keep(self, request: QueryRequest, sql: str, rows: int | None, outcome: Outcome, reason: str) -> None:
+        member = request.user.member
+        if member is None or self._auditor is None:
+            return
+        role = member.caller.role
+        # By name alone, so rather one too many: a view that is named in a comment counts.
+        named = sorted(set(_WORD.findall(sql)) & set(role.views))
+        filters = [f"{name}: {role.views[name].rows}" for name in named if role.views[name].rows]
+        entry = Entry(
+            who=request.user.name,
+            surface=str(Surface.CLICKHOUSE),
+            tool=TOOL,
+            purpose=role.purposes[0],
+            datasets=tuple(named),
+            rows_filter="; ".join(filters),
+            rows=rows,
+            policy_version=member.policy_version,
+            source=request.source,
+            outcome=outcome,
+            statement=fingerprint(sql),
+            reason=reason,
+        )
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._auditor.submit(entry)), WAIT_SECONDS)
+        except (AuditUnavailable, TimeoutError) as error:
+            raise unrecorded(request.user.name) from error
+
+
+def unrecorded(name: str) -> EndpointError:
+    """What everybody is told while the audit trail cannot be written."""
+    return EndpointError("ACCESS_DENIED", f"{name}: The audit trail cannot be written, so nothing is answered.")
