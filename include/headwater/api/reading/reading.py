@@ -11,12 +11,12 @@ from headwater.api.reading.answers import Answers, Standpoint
 from headwater.api.reading.cache import Cache, cache_of
 from headwater.api.reading.clickhouse import ClickHouse
 from headwater.api.reading.runs import Runs
-from headwater.api.reading.shape import Shape, shape_of
 from headwater.api.reading.standing import Standing
 from headwater.contracts.model import Contracts, Dataset
 from headwater.identity.authenticating import Authenticated
 from headwater.policy.model import Caller, Surface
 from headwater.serving.asking import Asking, Gate
+from headwater.serving.shape import Shape, shape_of
 from headwater.settings import Settings
 
 PURPOSE_HEADER = "headwater-purpose"

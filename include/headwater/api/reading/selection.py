@@ -19,7 +19,7 @@ from typing import Any
 from headwater.api.problems import Problem
 from headwater.api.reading.cursor import Cursor
 from headwater.api.reading.literals import parameter, unusable
-from headwater.api.reading.shape import Shape, ShownColumn
+from headwater.serving.shape import Shape, ShownColumn
 from headwater.warehouse.embedded.statements import quote_name
 
 FILTER = r"[a-z_][a-z0-9_]*:(eq|ne|lt|le|gt|ge|in|null|contains|prefix):.{0,2000}"

@@ -7,7 +7,7 @@ import pytest
 from headwater.api.problems import Problem
 from headwater.api.reading import cursor as cursors
 from headwater.api.reading.selection import TIE, selected
-from headwater.api.reading.shape import Shape, ShownColumn, shape_of
+from headwater.serving.shape import Shape, ShownColumn, shape_of
 from headwater.contracts.loader import load_contracts
 from headwater.policy.loader import load_policy
 from headwater.policy.model import Mask
