@@ -1,4 +1,4 @@
-"""A dashboard for Grafana, with the data source plugin `grafana-clickhouse-datasource` (4.x), to be imported as JSON."""
+"""A dashboard for Grafana and its data source plugin `grafana-clickhouse-datasource` (4.x), to be imported as JSON."""
 
 from __future__ import annotations
 
