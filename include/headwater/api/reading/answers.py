@@ -54,7 +54,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows as JSON, a list of lists; `ends` are the values of the last row's keys, `alike` how many rows have them."""
+    """Rows as JSON, a list of lists; `ends` are the values of the last row's keys, `alike` how many rows have them.
+
+    `kept` says that it comes out of the cache.
+    """
 
     columns: list[dict[str, str]]
     rows: bytes
@@ -62,6 +65,7 @@ class Page:
     truncated: bool
     ends: list[str | None] = field(default_factory=list)
     alike: int = 0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +161,4 @@ def _unpacked(kept: bytes) -> Page | None:
         columns, count, truncated, ends, alike = json.loads(head)
     except ValueError:
         return None
-    return Page(columns, rows, count, truncated, ends, alike)
+    return Page(columns, rows, count, truncated, ends, alike, kept=True)

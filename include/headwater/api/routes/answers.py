@@ -147,7 +147,8 @@ def rows_response(
     head = json.dumps({"columns": page.columns}, ensure_ascii=False)[:-1].encode()
     tail = {"row_count": page.count, "truncated": page.truncated, "next": next_page, **more, "evidence": evidence}
     body = head + b', "rows": ' + page.rows + b", " + json.dumps(tail, ensure_ascii=False)[1:].encode()
-    return Response(body, headers={**_PRIVATE, **({"ETag": etag} if etag else {})}, media_type=JSON)
+    status = {"Cache-Status": "headwater; hit" if page.kept else "headwater; fwd=miss"}
+    return Response(body, headers={**_PRIVATE, **status, **({"ETag": etag} if etag else {})}, media_type=JSON)
 
 
 def stream_headers(evidence: Mapping[str, Any], limit: int, etag: str | None) -> dict[str, str]:
