@@ -187,6 +187,7 @@ class Settings(BaseSettings):
     airflow_secret_key: SecretStr = SecretStr("")
     airflow_jwt_secret: SecretStr = SecretStr("")
     mcp_port: int = 0
+    mcp_workers: int = Field(default=1, description="Processes of the MCP sidecar, each of its own memory")
 
     # --- the policy
     opa_url: str = Field(default="", description="An OPA server that decides; empty: decision.rego in this process")

@@ -17,8 +17,8 @@ from open_data_contract_standard.model import Server as StandardServer
 from headwater.contracts.checks import check_errors
 from headwater.contracts.conventions import TIME_UNITS, convention_errors, kind_of
 from headwater.contracts.document import Document, NodePath, read_document
-from headwater.contracts.layers import ENVELOPE, silver_columns
 from headwater.contracts.joins import metric_faults
+from headwater.contracts.layers import ENVELOPE, silver_columns
 from headwater.contracts.metrics import PROPERTY, metrics_of
 from headwater.contracts.model import (
     Answer,

@@ -94,8 +94,8 @@ def metrics_of(dataset: str, declared: list[Mapping[str, Any]]) -> tuple[Metric,
 def _metric(dataset: str, given: Mapping[str, Any]) -> Metric:
     ratio = Ratio(**given["ratio"]) if "ratio" in given else None
     lists = {key: tuple(given.get(key, ())) for key in ("dimensions", "synonyms")}
-    plain = {key: given[key] for key in ("name", "label", "description", "unit", "expression", "time") if key in given}
-    return Metric(dataset=dataset, ratio=ratio, decimals=given.get("decimals", 2 if ratio else None), **plain, **lists)
+    decimals = given.get("decimals", 2 if ratio else None)
+    return Metric(**{**given, **lists, "dataset": dataset, "ratio": ratio, "decimals": decimals})
 
 
 def parsed(expression: str) -> exp.Expr:
@@ -103,7 +103,9 @@ def parsed(expression: str) -> exp.Expr:
     try:
         tree = sqlglot.parse_one(expression)
     except sqlglot.errors.SqlglotError as error:
-        raise ContractError(f"not an expression of SQL: {str(error).splitlines()[0]}", remedy="sum(<column>)") from error
+        raise ContractError(
+            f"not an expression of SQL: {str(error).splitlines()[0]}", remedy="sum(<column>)"
+        ) from error
     for node in tree.walk():
         if isinstance(node, exp.Div):
             raise ContractError("a measure does not divide", remedy="declare two measures and their `ratio`")
@@ -158,7 +160,9 @@ def _shape_errors(document: Document, at: NodePath, given: Any) -> Iterator[Cont
             yield document.error(place, error.message, REMEDY)
 
 
-def _expression_errors(document: Document, at: NodePath, text: str, types: Mapping[str, str]) -> Iterator[ContractError]:
+def _expression_errors(
+    document: Document, at: NodePath, text: str, types: Mapping[str, str]
+) -> Iterator[ContractError]:
     try:
         tree = parsed(text)
     except ContractError as error:

@@ -189,7 +189,7 @@ def _wipe(settings: Settings) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-    for name in ("lake", "landing", "lineage", "streams", "logs"):
+    for name in ("lake", "landing", "lineage", "streams", "logs", "audit"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     secrets_file(settings).unlink(missing_ok=True)
     get_settings.cache_clear()

@@ -14,6 +14,7 @@ import typer
 from headwater.audit.by_command import on_record
 from headwater.console import Json, console, noun, say, table
 from headwater.errors import TerminalError
+from headwater.identity.kept_secrets import KeptSecrets, new_key
 from headwater.identity.keys import IdentityKeys
 from headwater.identity.store import Identity, IdentityStore
 from headwater.policy.loader import attribute_fault, load_policy
@@ -21,6 +22,8 @@ from headwater.policy.model import Policy
 from headwater.settings import get_settings
 
 app = noun("People and service accounts, and the groups that give them a role.")
+secrets = noun("Secrets that the platform keeps, encrypted.")
+app.add_typer(secrets, name="secret")
 
 Groups = Annotated[list[str] | None, typer.Option("--group", help="A group of schemas/policies; repeat.")]
 Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="stores=1,2; repeat for another.")]
@@ -164,6 +167,53 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_
     say(as_json, asdict(key), f"{key.key_id} of {key.owner} is revoked")
 
 
+@secrets.command("set")
+def set_secret(name: Annotated[str, typer.Argument(help="What it is called.")], as_json: Json = False) -> None:
+    """Keep a secret, encrypted; it is read from standard input, or asked for at a terminal."""
+    given = _password("Secret")
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.set", name):
+        kept.put(name, given)
+    say(as_json, {"name": name}, f"{name} is kept")
+
+
+@secrets.command("list")
+def list_secrets(as_json: Json = False) -> None:
+    """What is kept, without the secrets, and how many keys old each is."""
+    with KeptSecrets(get_settings()) as kept:
+        found = kept.all()
+
+    def show() -> None:
+        rows = table("name", "changed", "key")
+        for one in found:
+            rows.add_row(one.name, f"{one.changed_at:%F %T}", one.by)
+        console().print(rows)
+
+    say(as_json, [asdict(one) for one in found], show)
+
+
+@secrets.command("rotate")
+def rotate_secrets(as_json: Json = False) -> None:
+    """Encrypt all secrets with the first key of HEADWATER_SECRET_KEYS; the others may be taken out after that."""
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.rotate"):
+        count = kept.rotate()
+    say(as_json, {"rotated": count}, f"{count} secrets are encrypted with the newest key")
+
+
+@secrets.command("remove")
+def remove_secret(name: Annotated[str, typer.Argument(help="Which.")], as_json: Json = False) -> None:
+    """Forget a secret."""
+    with KeptSecrets(get_settings()) as kept, on_record("identity.secret.remove", name):
+        kept.remove(name)
+    say(as_json, {"name": name}, f"{name} is forgotten")
+
+
+@secrets.command("new-key")
+def new_secret_key(as_json: Json = False) -> None:
+    """A new key, to be put in front of the others in HEADWATER_SECRET_KEYS."""
+    key = new_key()
+    say(as_json, {"key": key}, key)
+
+
 def _tell(identity: Identity, as_json: bool) -> None:
     policy = load_policy()
     role = policy.caller(identity.name, identity.groups).role.name
@@ -192,9 +242,9 @@ def _attributes(policy: Policy, given: list[str]) -> dict[str, list[str | int]]:
     return found
 
 
-def _password() -> str:
+def _password(what: str = "Password") -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")
 
 

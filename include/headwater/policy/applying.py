@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -68,12 +69,24 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
     return [*steps, Step(f"policy {policy.version} in force", "")]
 
 
-def apply(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool) -> list[Step]:
-    """Do what `plan` says; returns it."""
+def new_mask_key() -> str:
+    """A key of hashes: 64 hex digits."""
+    return secrets.token_hex(32)
+
+
+def apply(
+    client: Client,
+    policy: Policy,
+    contracts: Contracts,
+    *,
+    embedded: bool,
+    mask_key: Callable[[], str] = new_mask_key,
+) -> list[Step]:
+    """Do what `plan` says; returns it. `mask_key` is asked for where ClickHouse has no key of hashes yet."""
     for statement in CREATE:
         client.command(statement)
     if not client.command(f"SELECT count() FROM {KEY_TABLE}"):  # noqa: S608
-        client.insert(KEY_TABLE, [[secrets.token_hex(32)]], column_names=["key"])
+        client.insert(KEY_TABLE, [[mask_key()]], column_names=["key"])
     steps = plan(client, policy, contracts, embedded=embedded)
     for step in steps:
         if step.sql:

@@ -19,6 +19,8 @@ from headwater.settings import get_settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+MASK_KEY = "mask_key"
+
 app = noun("Who sees what of which dataset.")
 
 
@@ -93,7 +95,8 @@ def apply(as_json: Json = False) -> None:
 
     policy, contracts = load_policy(), load_contracts()
     with on_record("policy.apply", policy.version, policy_version=policy.version), _writer() as client:
-        steps = applying.apply(client, policy, contracts, embedded=applying.is_embedded(client))
+        embedded = applying.is_embedded(client)
+        steps = applying.apply(client, policy, contracts, embedded=embedded, mask_key=_mask_key)
     done = f"policy {policy.version} is in force"
     say(as_json, [asdict(step) for step in steps], "\n".join([*(step.what for step in steps), done]))
 
@@ -129,6 +132,15 @@ def explain(
     decider = Decider(policy, engine_of(settings, policy))
     facts = explained(policy, decider, caller, load_contracts().get(dataset))
     say(as_json, facts, "\n".join(lines(facts)))
+
+
+def _mask_key() -> str:
+    """The key of hashes that is kept in Postgres, so that a warehouse that is made anew has the same pseudonyms."""
+    from headwater.identity.kept_secrets import KeptSecrets
+    from headwater.policy.applying import new_mask_key
+
+    with KeptSecrets(get_settings()) as kept:
+        return kept.get_or_make(MASK_KEY, new_mask_key)
 
 
 def _in_force() -> Policy:

@@ -17,9 +17,9 @@ from headwater.contracts.clickhouse import column_type
 from headwater.contracts.joins import dimension_column, join_column
 from headwater.contracts.metrics import Metric, parsed
 from headwater.contracts.model import Column, Contracts, Dataset
-from headwater.contracts.types import Decimal, Primitive
+from headwater.contracts.types import DataType, Decimal, Primitive
 from headwater.policy.model import Mask, Role
-from headwater.semantics.catalogue import Offer, measures, offer
+from headwater.semantics.catalogue import Offer, UnknownMetric, measures, metrics_of, offer
 from headwater.semantics.question import PERIOD, BadQuestion, Filter, Grain, Operator, Question, Value
 
 DIALECT = "clickhouse"
@@ -90,8 +90,6 @@ def compile_question(contracts: Contracts, question: Question, role: Role | None
 def _offered(contracts: Contracts, role: Role | None, name: str) -> Offer:
     if role is not None:
         return offer(contracts, role, name)
-    from headwater.semantics.catalogue import UnknownMetric, metrics_of
-
     metric = metrics_of(contracts).get(name)
     if metric is None:
         raise UnknownMetric(f"there is no metric '{name}'", remedy="`headwater metric list` shows them")
@@ -156,12 +154,12 @@ def _measure(metric: Metric) -> str:
 
 def _condition(parts: _Parts, metric: Metric, offered: list[Offer], condition: Filter, time: str) -> str:
     if condition.dimension == PERIOD:
-        where, column, place = parts.dataset, parts.dataset.column(time), f"{FACT}.{time}"
+        column, place = parts.dataset.column(time), f"{FACT}.{time}"
         if column.type is Primitive.TIMESTAMP:
             place = f"toDate({place})"
-        kind = Primitive.DATE
+        kind: DataType = Primitive.DATE
     else:
-        place, where, column = _place(parts, metric, condition.dimension)
+        place, _, column = _place(parts, metric, condition.dimension)
         kind = column.type
         if condition.dimension in offered[0].masked and offered[0].masked[condition.dimension] is not Mask.YEAR_ONLY:
             kind = Primitive.STRING
@@ -177,7 +175,7 @@ def _condition(parts: _Parts, metric: Metric, offered: list[Offer], condition: F
     return f"{place} {condition.operator} {{{name}:{engine_type}}}"
 
 
-def _value(dimension: str, kind: object, value: Value) -> Value:
+def _value(dimension: str, kind: DataType, value: Value) -> Value:
     """The value, if it is of the dimension's type. Raises `BadQuestion`."""
     try:
         match kind:

@@ -1,44 +1,40 @@
-"""A bounded SELECT for an agent.
+"""The parser: is this one SELECT over datasets that only computes? And which datasets does its answer rest on?
 
-The engine is the guard: the query runs as the asker's user, which reads the views of its role and nothing else, within
-limits that the server sets. The parser here is the second one, and finds out which datasets an answer rests on. What
-can go wrong is said as a `QueryRefused` (the caller must change the statement) or comes from the engine as it is.
+The engine is the guard: a query runs as the asker's user, which reads the views of its role and nothing else, within
+limits that the server sets. This is the second guard. It judges by allowlists (how text may be written, functions,
+clauses, tables), and what it judged is what runs: comments are cut out, and text that two lexers might read in two
+ways is refused.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import uuid
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import sqlglot
-from clickhouse_connect.driver.client import Client
 from sqlglot import exp
-from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
+from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 
 from headwater.errors import TerminalError
-from headwater.policy.model import Role
+from headwater.serving.allowed import may_call
+from headwater.serving.clauses import ALLOWED_CLAUSES
 from headwater.warehouse.embedded.statements import quote_name
 
 DIALECT = "clickhouse"
 ALLOWED_DATABASES = frozenset({"gold", "live"})
-_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
-MAX_ROWS = 1_000
-MAX_CELL_CHARACTERS = 2_000
-OUTSIDE_FUNCTIONS = (
-    "file",
-    "dict",
-    "joinget",
-    "catboost",
-    "getsetting",
-    "getmacro",
-    "currentuser",
-    "hostname",
-    "sleep",
+LONGEST = 20_000
+"""Characters of a statement."""
+
+_GAP = re.compile(r"[ \t\r\n]*")
+_TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.S)
+_QUOTED = re.compile(r'`[^`\\\s][^`\\]*`|"[^"\\\s][^"\\]*"')
+_PLAIN = re.compile(
+    r"[A-Za-z_]\w*(?:[ \t\r\n]+\w+)*|[0-9][\w.]*(?:(?<=[eE])[+-]\d+)?|[-+*/%(){}\[\],.;:<>=!|?&^]+", re.A
 )
+_NAMES = (TokenType.VAR, TokenType.IDENTIFIER)
+_REFUSED_WORDS = frozenset({"settings", "outfile", "infile", "apply", "into", "format"})
 
 
 class QueryRefused(TerminalError):
@@ -46,34 +42,95 @@ class QueryRefused(TerminalError):
 
 
 @dataclass(frozen=True, slots=True)
-class QueryAnswer:
-    """Rows of an answer: `rows` in the order of `columns`; `truncated` when there were more than asked for."""
+class Judged:
+    """A statement that may run: its text without comments, the tables it reads, whether it says in which order."""
 
-    columns: list[str]
-    types: list[str]
-    rows: list[list[Any]]
-    truncated: bool
-    tables: list[str]
+    text: str
+    tables: tuple[str, ...]  # <database>.<dataset>
+    ordered: bool
 
 
 def tables_of(sql: str, datasets: Collection[str] = ()) -> list[str]:
-    """The tables a SELECT reads, as `database.table`. Raises `QueryRefused` for anything but one SELECT over them.
+    """The tables a SELECT reads, as `database.table`. Raises `QueryRefused` as `judge` does."""
+    return list(judge(sql, datasets).tables)
+
+
+def judge(sql: str, datasets: Collection[str] = ()) -> Judged:
+    """The statement, judged. Raises `QueryRefused` for anything but one SELECT over gold and live tables.
 
     A bare name is a WITH's. Outside of that WITH it would be a view of the role, so none is named like one of the
     role's `datasets`.
     """
+    if len(sql) > LONGEST:
+        raise QueryRefused(f"a statement has at most {LONGEST:,} characters", remedy="shorten it")
+    return _judge(sql, frozenset(datasets))
+
+
+@lru_cache(maxsize=1024)
+def _judge(sql: str, datasets: frozenset[str]) -> Judged:
+    text = "".join(_written(sql, _tokens(sql))).strip().rstrip(";").rstrip()
     try:
-        statements = [s for s in sqlglot.parse(sql, read=DIALECT) if s is not None]
-    except sqlglot.errors.ParseError as error:
-        raise QueryRefused(f"this is not SQL that ClickHouse reads: {error}", remedy="send one SELECT") from error
+        statements = [s for s in sqlglot.parse(text, read=DIALECT) if s is not None]
+    except (sqlglot.errors.SqlglotError, RecursionError) as error:
+        first = str(error).splitlines()[0]
+        raise QueryRefused(f"this is not SQL that is read here: {first}", remedy="send one SELECT") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise QueryRefused("only one SELECT is answered", remedy="send one statement that begins with SELECT or WITH")
     statement = statements[0]
-    if any(
-        t.token_type is TokenType.IDENTIFIER and "\\" in sql[t.start : t.end] for t in sqlglot.tokenize(sql, DIALECT)
-    ):
-        raise QueryRefused("a quoted name has a backslash", remedy="write the name as it is")
-    _refuse_clauses_and_functions(statement)
+    _refuse_clauses(statement)
+    tables = tuple(sorted(_tables(statement, datasets)))
+    return Judged(text, tables, statement.args.get("order") is not None)
+
+
+def _tokens(sql: str) -> list[Token]:
+    try:
+        return sqlglot.tokenize(sql, read=DIALECT)
+    except sqlglot.errors.SqlglotError as error:
+        raise QueryRefused("this is not SQL that is read here", remedy="send one SELECT") from error
+
+
+def _written(sql: str, tokens: list[Token]) -> Iterator[str]:
+    """The text, token by token, each written as any lexer reads it; a space where comments were."""
+    end = 0
+    for index, token in enumerate(tokens):
+        gap, text = sql[end : token.start], sql[token.start : token.end + 1]
+        end = token.end + 1
+        form = {TokenType.STRING: _TEXT, TokenType.IDENTIFIER: _QUOTED}.get(token.token_type, _PLAIN)
+        if not form.fullmatch(text):
+            raise QueryRefused(f"'{text[:40]}' is written in a way that is not read here", remedy="write it plainly")
+        follows = tokens[index + 1].token_type if index + 1 < len(tokens) else None
+        before = tokens[index - 1].token_type if index else None
+        _judge_word(token, text, called=follows is TokenType.L_PAREN, column=before is TokenType.DOT)
+        yield gap if _GAP.fullmatch(gap) else " "
+        yield text
+
+
+def _judge_word(token: Token, text: str, *, called: bool, column: bool) -> None:
+    """Refuse a word that changes limits or writes, and one before a parenthesis that is no allowed function."""
+    if token.token_type is TokenType.STRING or not (text[0].isalpha() or text[0] in '_`"'):
+        return
+    for word in text.lower().split():
+        if word in _REFUSED_WORDS and not column and not (called and word == "format"):
+            raise QueryRefused(f"{word.upper()} is not for agents", remedy="leave that clause out")
+    if called and not all(may_call(word) for word in text.split()):
+        raise QueryRefused(f"function {text} is not allowed", remedy="docs/how-to/ask-with-an-agent.md has what is")
+
+
+def _refuse_clauses(statement: exp.Query) -> None:
+    """Raise `QueryRefused` for a clause that is not on the list, and for tables that hide in an IN."""
+    for node in statement.walk():
+        if not isinstance(node, exp.Func) and type(node).__name__ not in ALLOWED_CLAUSES:
+            raise QueryRefused(
+                f"{node.sql(DIALECT)[:60]} ({type(node).__name__}) is not allowed", remedy="leave it out"
+            )
+    for membership in statement.find_all(exp.In):
+        members = [membership.args.get("field"), *membership.expressions]
+        for member in members:
+            if isinstance(member, exp.Table) or (isinstance(member, exp.Column) and not membership.expressions[1:]):
+                raise QueryRefused(f"IN {member.sql(DIALECT)} hides a table", remedy="write IN (SELECT … FROM …)")
+
+
+def _tables(statement: exp.Query, datasets: frozenset[str]) -> set[str]:
     ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
     for name in sorted(ctes):
         if name in datasets or not name.isidentifier():
@@ -86,10 +143,10 @@ def tables_of(sql: str, datasets: Collection[str] = ()) -> list[str]:
             )
         if not table.db and table.name in ctes:
             continue
-        if table.db not in ALLOWED_DATABASES:
+        if table.db not in ALLOWED_DATABASES or table.catalog:
             raise not_a_dataset(table.sql(DIALECT))
         tables.add(f"{table.db}.{table.name}")
-    return sorted(tables)
+    return tables
 
 
 def not_a_dataset(table: str) -> QueryRefused:
@@ -100,25 +157,17 @@ def not_a_dataset(table: str) -> QueryRefused:
     )
 
 
-def _refuse_clauses_and_functions(statement: exp.Query) -> None:
-    """Raise `QueryRefused` for clauses that change limits or write, and for functions that reach outside the tables."""
-    for query in statement.find_all(exp.Query):
-        if query.args.get("settings") or query.args.get("format") or query.args.get("into"):
-            raise QueryRefused("INTO, SETTINGS and FORMAT are not for agents", remedy="leave that clause out")
-    for function in statement.find_all(exp.Anonymous):
-        if function.name.lower().startswith(OUTSIDE_FUNCTIONS):
-            raise QueryRefused(f"function {function.name} reaches outside the tables", remedy="leave it out")
-    for membership in statement.find_all(exp.In):
-        if isinstance(field := membership.args.get("field"), exp.Column | exp.Table):
-            raise QueryRefused(f"IN {field.sql(DIALECT)} hides a table", remedy="write IN (SELECT … FROM …)")
-
-
 def in_role(sql: str, database: str, tables: Collection[str]) -> str:
     """The statement over the role's views: of its `tables`, `gold.<dataset>` becomes `<database>.<dataset>`.
 
     Only the names are exchanged, token by token; whether they may be read is the engine's to say. Other names stay:
     `live` may be an alias, and `live.quantity` a column.
     """
+    return _in_role(sql, database, frozenset(tables))
+
+
+@lru_cache(maxsize=1024)
+def _in_role(sql: str, database: str, tables: frozenset[str]) -> str:
     tokens = sqlglot.tokenize(sql, read=DIALECT)
     parts, end = [], 0
     for index in range(len(tokens) - 2):
@@ -130,45 +179,3 @@ def in_role(sql: str, database: str, tables: Collection[str]) -> str:
             parts += [sql[end : first.start], f"{quote_name(database)}.{quote_name(name.text)}"]
             end = name.end + 1
     return "".join([*parts, sql[end:]])
-
-
-def run_bounded(client: Client, sql: str, max_rows: int, role: Role) -> QueryAnswer:
-    """Answer one SELECT with at most `max_rows` rows (1 to 1,000), as this role.
-
-    Raises `QueryRefused` for a statement or a bound that is not allowed; ClickHouse's own errors pass through.
-    """
-    if not 1 <= max_rows <= MAX_ROWS:
-        raise QueryRefused(f"max_rows is 1 to {MAX_ROWS:,}", remedy="page with LIMIT … OFFSET …, or aggregate")
-    tables = tables_of(sql, role.views)
-    seen = {view.table for view in role.views.values()}
-    for table in tables:
-        if table not in seen:
-            raise not_a_dataset(table)
-    own = in_role(sql, role.database, tables)
-    bounded = f"SELECT * FROM (\n{own.strip().rstrip(';')}\n) LIMIT {max_rows + 1}"  # noqa: S608 - judged above
-    result = client.query(bounded)  # time and memory are bounded by the reader's own limits on the server
-    rows = [[_plain(value) for value in row] for row in result.result_rows[:max_rows]]
-    return QueryAnswer(
-        columns=list(result.column_names),
-        types=[column_type.name for column_type in result.column_types],
-        rows=rows,
-        truncated=len(result.result_rows) > max_rows,
-        tables=tables,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it. Decimals become strings, so that money keeps its cents."""
-    if isinstance(value, decimal.Decimal | uuid.UUID):
-        return str(value)
-    if isinstance(value, dt.date | dt.datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="replace")
-    if isinstance(value, str) and len(value) > MAX_CELL_CHARACTERS:
-        return f"{value[:MAX_CELL_CHARACTERS]}… ({len(value):,} characters)"
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

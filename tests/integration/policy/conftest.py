@@ -72,6 +72,14 @@ class Served:
 
 @pytest.fixture(scope="package")
 def served(package_home: Settings) -> Iterator[Served]:
+    made = serve()
+    yield made
+    for client in made.connected.values():
+        client.close()
+
+
+def serve() -> Served:
+    """Start Postgres and the endpoint in this home, fill every table, apply the policy, and add the identities."""
     embedded.up(("postgres", "clickhouse"), print)
     settings, contracts = get_settings(), load_contracts()
     made = Served(settings, load_policy(contracts=contracts), contracts)
@@ -90,10 +98,8 @@ def served(package_home: Settings) -> Iterator[Served]:
         store.add(f"some.{role}", "person", [group], attributes, PASSWORD)
     store.add("some.nobody", "person", [], {}, PASSWORD)
     store.add("some.agent", "person", ["agents"], {}, PASSWORD)
-    yield made
     store.close()
-    for client in made.connected.values():
-        client.close()
+    return made
 
 
 @pytest.fixture(scope="package")

@@ -45,9 +45,9 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def signed(
-    key: Any, kid: str | None = "one", algorithm: str = "RS256", header: Mapping[str, Any] = {}, **changes: Any
+    key: Any, kid: str | None = "one", algorithm: str = "RS256", crit: list[str] | None = None, **changes: Any
 ) -> str:
-    headers = {**({"kid": kid} if kid else {}), **header}
+    headers = {name: value for name, value in {"kid": kid, "crit": crit}.items() if value}
     return jwt.encode(claims(**changes), key, algorithm, headers)
 
 

@@ -54,6 +54,8 @@ class User:
 
     One whom the policy gave a role reads that role's `database` and nothing else; `attributes` is the JSON that the
     database's views read. `member` is who is to be named on the audit trail, unless a surface has done so.
+    `counts` says that one is told how many rows were read: through a surface that asks only datasets, and where
+    the role sees every row of all of them.
     """
 
     name: str
@@ -63,6 +65,7 @@ class User:
     attributes: str = ""
     caps: Caps | None = None
     member: Member | None = field(default=None, compare=False, repr=False)
+    counts: bool = False
 
     @property
     def role(self) -> str:

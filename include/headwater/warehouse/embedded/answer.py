@@ -113,9 +113,10 @@ class Answer:
         return headers
 
     def _summary(self, progress: Progress) -> str:
-        """All values are strings, as ClickHouse writes them. What was read to answer is no member's business."""
-        member = self._request is not None and bool(self._request.user.database)
-        read_rows, read_bytes = (0, 0) if member else (progress.read_rows, progress.read_bytes)
+        """All values are strings, as ClickHouse writes them. What was read to answer is no business of most members."""
+        user = self._request.user if self._request is not None else None
+        hidden = user is not None and bool(user.database) and not user.counts
+        read_rows, read_bytes = (0, 0) if hidden else (progress.read_rows, progress.read_bytes)
         values = {
             "read_rows": read_rows,
             "read_bytes": read_bytes,

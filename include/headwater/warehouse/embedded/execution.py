@@ -204,6 +204,12 @@ class Execution:
             data, self.progress = connection.run(sql, self.format, self.request.parameters)
             yield data
             return
+        if self.request.params.get("wait_end_of_query") in ("1", "true"):
+            # As ClickHouse has it: the headers come last, with the figures of the whole query.
+            data, self.progress = connection.run(sql, self.format, self.request.parameters)
+            yield data
+            self._reusable = self._key is not None and not self.request.parameters
+            return
         for document, rows in connection.stream(sql, self.format, self.request.parameters):
             self.progress.result_rows += rows
             data = joiner.join(document)

@@ -126,7 +126,8 @@ class Members:
             log.warning("%s: the role %s is newer than this process: restart it", caller.name, role.name)
             raise EndpointError("ACCESS_DENIED", "the role waits for a restart")
         caps = Caps(role.limits.rows, role.limits.bytes, role.limits.seconds)
-        return User(caller.name, "", True, role.database, attributes_json(caller), caps, member)
+        counts = member is None and not any(view.rows for view in role.views.values())
+        return User(caller.name, "", True, role.database, attributes_json(caller), caps, member, counts)
 
     def _refused(self, name: str, error: HeadwaterError, source: str) -> EndpointError:
         """On record; why is for the log: it may name roles and groups that are not the asker's business."""

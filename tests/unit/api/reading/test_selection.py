@@ -7,10 +7,10 @@ import pytest
 from headwater.api.problems import Problem
 from headwater.api.reading import cursor as cursors
 from headwater.api.reading.selection import TIE, selected
-from headwater.serving.shape import Shape, ShownColumn, shape_of
 from headwater.contracts.loader import load_contracts
 from headwater.policy.loader import load_policy
 from headwater.policy.model import Mask
+from headwater.serving.shape import Shape, ShownColumn, shape_of
 
 
 def column(name: str, kind: str, *, nullable: bool = False, mask: Mask = Mask.PLAIN) -> ShownColumn:

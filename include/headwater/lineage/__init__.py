@@ -1,0 +1,1 @@
+"""What comes from what: datasets by their contracts, columns by the SQL of the gold models."""
