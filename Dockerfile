@@ -20,7 +20,7 @@ COPY spark_jobs ./spark_jobs
 COPY schemas ./schemas
 # pip fetches the build backend (hatchling) by itself; what the package needs is installed above.
 RUN pip install --no-cache-dir --no-deps . \
-    && mkdir .headwater jars && chown headwater .headwater jars
+    && mkdir -p .headwater/audit jars && chown headwater .headwater .headwater/audit jars
 
 ENV PYTHONPATH=/opt/headwater/include:/opt/headwater/plugins \
     HEADWATER_PROJECT_DIR=/opt/headwater \

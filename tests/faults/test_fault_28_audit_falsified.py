@@ -113,7 +113,7 @@ def test_an_untouched_trail_is_sound(trail):
         (
             [
                 "DELETE FROM audit_entries WHERE sequence = 7",
-                "UPDATE audit_entries SET sequence = -sequence WHERE sequence > 7".replace("-sequence", "sequence - 1"),
+                "UPDATE audit_entries SET sequence = sequence - 1 WHERE sequence > 7",
             ],
             Fault.UNLINKED,
             7,

@@ -105,7 +105,7 @@ class Dataset:
             )
             found = prepared(reading, asking, wanted)
             page = reading.answers.page(found.at, found.asked)
-            rows = _rows(page, found.at.evidence(found.asked), found.following(page))
+            rows = _rows(page, found.at.evidence(found.asked, truncated=page.truncated), found.following(page))
             asking.answered(datasets=found.asked.tables, rows=page.count, sql=found.asked.replay)
             return rows
 
@@ -164,7 +164,7 @@ class Metric:
             asked = rest.compiled(reading, asking, ask, _first(first), offset)
             at = reading.standpoint(asking)
             page = reading.answers.page(at, asked)
-            rows = _rows(page, at.evidence(asked), None)
+            rows = _rows(page, at.evidence(asked, truncated=page.truncated), None)
             asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
             return rows
 

@@ -16,6 +16,7 @@ from headwater.errors import HeadwaterError
 from headwater.identity.authenticating import NotAuthenticated, TooManyLogins
 from headwater.identity.quotas import QuotaUsedUp
 from headwater.serving.asking import Denied
+from headwater.serving.evidence import DataRefused
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", "too many logins at once", retry_after=RETRY_SECONDS)
         case Denied():
             return Problem(HTTPStatus.FORBIDDEN, "denied", f"the policy does not let you: {', '.join(error.reasons)}")
+        case DataRefused():
+            return Problem(HTTPStatus.CONFLICT, "data-refused", str(error))
         case QuotaUsedUp():
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, "quota", error.what, retry_after=error.retry_after)
         case HeadwaterError(retryable=True):

@@ -17,7 +17,9 @@ def ensure_policy(settings: Settings) -> None:
 
     Only on the embedded endpoint: nobody's own server gets users and grants without being asked.
     """
+    from headwater.audit.by_command import on_record
     from headwater.contracts.loader import load_contracts
+    from headwater.identity.kept_secrets import mask_key
     from headwater.policy import applying
     from headwater.policy.loader import load_policy
     from headwater.warehouse.client import explained, writer
@@ -29,4 +31,6 @@ def ensure_policy(settings: Settings) -> None:
             log.warning("no policy is in force on %s: `headwater policy apply`", settings.clickhouse_host)
             return
         contracts = load_contracts(settings.contracts_dir)
-        applying.apply(client, load_policy(settings.policies_dir, contracts), contracts, embedded=True)
+        policy = load_policy(settings.policies_dir, contracts)
+        with on_record("policy.apply", policy.version, policy_version=policy.version):
+            applying.apply(client, policy, contracts, embedded=True, mask_key=lambda: mask_key(settings))

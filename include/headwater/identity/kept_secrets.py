@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ from headwater.errors import ConfigurationError, TerminalError
 from headwater.settings import Settings
 
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+MASK_KEY = "mask_key"
 NEWEST, OLDER, UNKNOWN = "newest", "older", "unknown"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS kept_secrets (
@@ -125,6 +127,12 @@ class KeptSecrets:
                 continue
             return OLDER if number else NEWEST
         return UNKNOWN
+
+
+def mask_key(settings: Settings) -> str:
+    """The key of the policy's hashes: a warehouse that is made anew has the same pseudonyms. Raises as the class."""
+    with KeptSecrets(settings) as kept:
+        return kept.get_or_make(MASK_KEY, lambda: token_hex(32))
 
 
 def new_key() -> str:

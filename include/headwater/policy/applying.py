@@ -69,18 +69,13 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
     return [*steps, Step(f"policy {policy.version} in force", "")]
 
 
-def new_mask_key() -> str:
-    """A key of hashes: 64 hex digits."""
-    return secrets.token_hex(32)
-
-
 def apply(
     client: Client,
     policy: Policy,
     contracts: Contracts,
     *,
     embedded: bool,
-    mask_key: Callable[[], str] = new_mask_key,
+    mask_key: Callable[[], str] = lambda: secrets.token_hex(32),
 ) -> list[Step]:
     """Do what `plan` says; returns it. `mask_key` is asked for where ClickHouse has no key of hashes yet."""
     for statement in CREATE:

@@ -19,8 +19,6 @@ from headwater.settings import get_settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-MASK_KEY = "mask_key"
-
 app = noun("Who sees what of which dataset.")
 
 
@@ -91,12 +89,13 @@ def plan(
 def apply(as_json: Json = False) -> None:
     """Bring ClickHouse up to the policy; from then on every surface follows it. Repeating it changes nothing."""
     from headwater.audit.by_command import on_record
+    from headwater.identity.kept_secrets import mask_key
     from headwater.policy import applying
 
     policy, contracts = load_policy(), load_contracts()
     with on_record("policy.apply", policy.version, policy_version=policy.version), _writer() as client:
         embedded = applying.is_embedded(client)
-        steps = applying.apply(client, policy, contracts, embedded=embedded, mask_key=_mask_key)
+        steps = applying.apply(client, policy, contracts, embedded=embedded, mask_key=lambda: mask_key(get_settings()))
     done = f"policy {policy.version} is in force"
     say(as_json, [asdict(step) for step in steps], "\n".join([*(step.what for step in steps), done]))
 
@@ -132,15 +131,6 @@ def explain(
     decider = Decider(policy, engine_of(settings, policy))
     facts = explained(policy, decider, caller, load_contracts().get(dataset))
     say(as_json, facts, "\n".join(lines(facts)))
-
-
-def _mask_key() -> str:
-    """The key of hashes that is kept in Postgres, so that a warehouse that is made anew has the same pseudonyms."""
-    from headwater.identity.kept_secrets import KeptSecrets
-    from headwater.policy.applying import new_mask_key
-
-    with KeptSecrets(get_settings()) as kept:
-        return kept.get_or_make(MASK_KEY, new_mask_key)
 
 
 def _in_force() -> Policy:

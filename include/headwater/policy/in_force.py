@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 
-from headwater.errors import TerminalError
+from headwater.errors import HeadwaterError, TerminalError
 from headwater.policy.bundle import policy_of
 from headwater.policy.decision import Decider, engine_of
 from headwater.settings import Settings
 
 HOLDS_SECONDS = 1.0
 """How long a policy that was read is believed to be in force."""
+REFRESH_SECONDS = 0.5
+"""After so long one of those who ask reads it anew, while the others still go by the one they have."""
 
 
 class NoPolicy(TerminalError):
@@ -32,19 +34,26 @@ class InForce:
 
     def decider(self) -> Decider:
         """The decision of the policy in force. Raises `NoPolicy`, `ConfigurationError`, and what `read` raises."""
-        with self._lock:
-            if time.monotonic() - self._read_at >= HOLDS_SECONDS:
-                self._refresh()
-            if self._decider is None:
-                raise NoPolicy("no policy is in force", remedy="`headwater policy apply`")
-            return self._decider
+        age = time.monotonic() - self._read_at
+        if age >= REFRESH_SECONDS and self._lock.acquire(blocking=age >= HOLDS_SECONDS):
+            try:
+                if time.monotonic() - self._read_at >= REFRESH_SECONDS:
+                    self._refresh()
+            finally:
+                self._lock.release()
+        decider = self._decider
+        if decider is None:
+            raise NoPolicy("no policy is in force", remedy="`headwater policy apply`")
+        return decider
 
     def _refresh(self) -> None:
         text = self._read()
         if text != self._text or self._decider is None:
-            self._decider, self._text = None, ""  # a bundle that cannot be read lets nobody in
-            if text:
-                policy = policy_of(text)
-                self._decider = Decider(policy, engine_of(self._settings, policy))
-            self._text = text
+            try:
+                policy = policy_of(text) if text else None
+                decider = Decider(policy, engine_of(self._settings, policy)) if policy else None
+            except HeadwaterError:
+                self._decider, self._text = None, ""  # a bundle that cannot be read lets nobody in
+                raise
+            self._decider, self._text = decider, text
         self._read_at = time.monotonic()

@@ -24,12 +24,12 @@ from pydantic import SecretStr
 
 from headwater.audit.entries import Entry, Outcome, fingerprint
 from headwater.audit.writing import Auditor, AuditUnavailable
-from headwater.errors import HeadwaterError, TerminalError
+from headwater.errors import ConfigurationError, HeadwaterError, TerminalError
 from headwater.identity.authenticating import Authenticated, Authenticator, NotAuthenticated
 from headwater.identity.quotas import Quotas
 from headwater.identity.store import Identity
 from headwater.identity.vouching import vouch
-from headwater.policy.applying import applied_text
+from headwater.policy.applying import applied_text, is_embedded
 from headwater.policy.in_force import InForce
 from headwater.policy.model import Caller, Surface
 from headwater.serving.evidence import Applied
@@ -137,6 +137,7 @@ class Gate:
         self._quotas = Quotas(settings)
         self._keeper = keeper
         self._keeping: Client | None = None
+        self._embedded = True
         self._in_force = InForce(settings, self._policy_text)
         self._lock = threading.Lock()
         self._pool = get_pool_manager(maxsize=CONNECTIONS, num_pools=4)
@@ -219,16 +220,30 @@ class Gate:
         with self._lock:
             held = self._clients.get(mark)
             if held is None or held[0] < time.monotonic():
-                held = (time.monotonic() + CLIENT_SECONDS, vouch(self.settings, identity, self.surface), None)
+                held = (time.monotonic() + CLIENT_SECONDS, self._secret(identity), None)
                 self._clients[mark] = held
             self._clients.move_to_end(mark)
             while len(self._clients) > CLIENTS:
                 self._clients.popitem(last=False)
             return held
 
+    def _secret(self, identity: Identity) -> str:
+        """What logs in: at the embedded endpoint what this surface signs; a server knows the agent alone."""
+        if self._embedded:
+            return vouch(self.settings, identity, self.surface)
+        if identity.name == self.settings.clickhouse_agent_user:
+            return self.settings.clickhouse_agent_password.get_secret_value()
+        raise ConfigurationError(
+            f"a ClickHouse server does not take the word of a surface for {identity.name}",
+            where=f"{self.settings.clickhouse_host}:{self.settings.clickhouse_port}",
+            remedy="ask it as one of its own users, or through the sidecar over stdio, as the agent",
+        )
+
     def _policy_text(self) -> str:
         if self._keeping is None:
             self._keeping = self._keeper()
+            with explained("the warehouse"):
+                self._embedded = is_embedded(self._keeping)
         with explained("the policy in force"):
             return applied_text(self._keeping)
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from headwater.api.reading.cache import LARGEST, Cache, key_of
 from headwater.api.reading.clickhouse import Answer, ClickHouse
-from headwater.api.reading.standing import Standing, State
+from headwater.api.reading.standing import State
+from headwater.contracts.model import Contracts
 from headwater.serving.asking import Asking
-from headwater.serving.evidence import Evidence
+from headwater.serving.evidence import Evidence, warnings_of
 
 MOST_ROWS = 1_000
 _CHANGING = re.compile(
@@ -74,6 +75,11 @@ class Standpoint:
 
     asking: Asking
     state: State
+    contracts: Contracts
+
+    def judged(self, asked: Asked) -> tuple[str, ...]:
+        """What is to be said of the data's state. Raises `DataRefused` where a contract wants no answer from it."""
+        return warnings_of(self.contracts, self.state.of(asked.tables))
 
     def etag(self, asked: Asked, form: str) -> str | None:
         """A weak entity tag: it changes with policy, tables and question. None where nobody can say."""
@@ -87,22 +93,29 @@ class Standpoint:
         policy = (self.asking.policy_version, self.state.applied_at)
         return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters)
 
-    def evidence(self, asked: Asked) -> dict[str, Any]:
+    def evidence(self, asked: Asked, *, truncated: bool = False) -> dict[str, Any]:
         """What the answer rests on, for JSON."""
-        applied = self.asking.applied(asked.tables)
-        return asdict(Evidence(asked.replay, self.state.aged(asked.tables), applied))
+        found = Evidence(
+            sql=asked.replay,
+            tables=self.state.of(asked.tables),
+            policy=self.asking.applied(asked.tables),
+            parameters=asked.parameters,
+            truncated=truncated,
+            warnings=self.judged(asked),
+        )
+        return asdict(found)
 
 
 class Answers:
     """Answers questions. Thread-safe."""
 
-    def __init__(self, clickhouse: ClickHouse, standing: Standing, cache: Cache) -> None:
+    def __init__(self, clickhouse: ClickHouse, cache: Cache) -> None:
         self.clickhouse = clickhouse
-        self.standing = standing
         self.cache = cache
 
     def page(self, at: Standpoint, asked: Asked) -> Page:
         """The rows. Raises `Problem`, `WarehouseUnavailableError`."""
+        at.judged(asked)
         mark = at.state.mark(asked.tables) if asked.lasting else None
         key = at.key(asked, mark) if mark is not None else ""
         if key and (kept := self.cache.get(key)) is not None and (page := _unpacked(kept)) is not None:
@@ -115,6 +128,7 @@ class Answers:
 
     def stream(self, at: Standpoint, asked: Asked, form: str) -> Answer:
         """The rows in ClickHouse's format `form`, to be passed on piece by piece."""
+        at.judged(asked)
         return self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters, form)
 
 

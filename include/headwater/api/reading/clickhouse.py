@@ -22,8 +22,13 @@ from headwater.warehouse.client import ANSWER_SECONDS, CONNECT_SECONDS, Warehous
 CONNECTIONS = 64
 PIECE = 1 << 16
 JSON_LINES = "JSONCompactEachRowWithNamesAndTypes"
-_SETTINGS = {"output_format_json_quote_decimals": "1", "output_format_json_quote_64bit_integers": "0"}
-"""Money keeps its cents."""
+_SETTINGS = {
+    "output_format_json_quote_decimals": "1",
+    "output_format_json_quote_64bit_integers": "0",
+    "output_format_json_quote_denormals": "1",
+    "date_time_output_format": "iso",
+}
+"""Money keeps its cents, times are ISO 8601."""
 
 _BUSY = {202: "too many questions at once"}
 _BEYOND = {158, 159, 160, 241, 307, 396}

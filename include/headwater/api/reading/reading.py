@@ -30,7 +30,8 @@ class Reading:
         self.contracts = contracts
         self.clickhouse = ClickHouse(settings)
         self.gate = Gate(settings, Surface.API)
-        self.answers = Answers(self.clickhouse, Standing(settings, self.clickhouse), cache or cache_of(settings))
+        self.standing = Standing(settings, contracts)
+        self.answers = Answers(self.clickhouse, cache or cache_of(settings))
         self.runs = Runs(settings)
         self._shapes: dict[tuple[str, str, str], Shape] = {}
 
@@ -49,7 +50,7 @@ class Reading:
 
     def standpoint(self, asking: Asking) -> Standpoint:
         """From where this caller's questions are answered now."""
-        return Standpoint(asking, self.answers.standing.now())
+        return Standpoint(asking, self.standing.now(), self.contracts)
 
     def dataset(self, name: str, caller: Caller) -> Dataset:
         """A dataset that the caller may know of. Raises `Problem` (404), the same for one that is not there."""
@@ -86,6 +87,7 @@ class Reading:
         self.runs.close()
         self.gate.close()
         self.answers.cache.close()
+        self.standing.close()
         self.clickhouse.close()
 
 

@@ -70,7 +70,7 @@ def get_dataset(request: Request, dataset: Name) -> Response:
 @router.get(
     "/{dataset}/rows",
     response_model=RowsModel,
-    responses={**tabular("Rows as you may see them"), **refusals(404, 406, 422)},
+    responses={**tabular("Rows as you may see them"), **refusals(404, 406, 409, 422)},
 )
 def get_rows(
     request: Request,
@@ -103,7 +103,7 @@ def get_rows(
         if form != JSON:
             return streamed(reading, at, asked, form)
         page = reading.answers.page(at, asked)
-        body = rows_response(page, at.evidence(asked), found.following(page), etag, same_snapshot=found.same_snapshot)
+        body = rows_response(page, at.evidence(asked, truncated=page.truncated), found.following(page), etag, same_snapshot=found.same_snapshot)
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
         return body
 

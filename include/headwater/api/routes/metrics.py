@@ -72,7 +72,7 @@ def get_metric(request: Request, metric: MetricName) -> Response:
         return json_answer(request, described(one))
 
 
-@router.get("/{metric}/values", response_model=RowsModel, responses=refusals(404, 422))
+@router.get("/{metric}/values", response_model=RowsModel, responses=refusals(404, 409, 422))
 def get_values(
     request: Request,
     metric: MetricName,
@@ -101,7 +101,7 @@ def get_values(
             return not_modified(etag)
         page = reading.answers.page(at, asked)
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
-        return rows_response(page, at.evidence(asked), None, etag)
+        return rows_response(page, at.evidence(asked, truncated=page.truncated), None, etag)
 
 
 def compiled(reading: Reading, asking: Asking, ask: Any, limit: int, offset: int) -> Asked:

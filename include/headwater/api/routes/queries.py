@@ -19,7 +19,7 @@ from headwater.api.reading.rows import limited
 from headwater.api.routes.answers import JSON, RowsModel, accepted, refusals, rows_response, tabular
 from headwater.api.routes.streaming import streamed
 from headwater.policy.model import Role
-from headwater.serving.queries import QueryRefused, in_role, not_a_dataset, tables_of
+from headwater.serving.queries import QueryRefused, in_role, judge, not_a_dataset
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 LONGEST = 100_000
@@ -38,7 +38,7 @@ class QueryModel(BaseModel):
     max_rows: Annotated[int | None, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None
 
 
-@router.post("", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 422)})
+@router.post("", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 409, 422)})
 def run_query(request: Request, query: Annotated[QueryModel, Body()]) -> Response:
     """Run one bounded SELECT. `truncated` says whether there was more than `max_rows`."""
     reading: Reading = request.app.state.reading
@@ -50,7 +50,7 @@ def run_query(request: Request, query: Annotated[QueryModel, Body()]) -> Respons
         if form != JSON:
             return streamed(reading, at, asked, form)
         page = reading.answers.page(at, asked)
-        body = rows_response(page, at.evidence(asked), None, at.etag(asked, form))
+        body = rows_response(page, at.evidence(asked, truncated=page.truncated), None, at.etag(asked, form))
         asking.answered(datasets=asked.tables, rows=page.count, sql=query.sql)
         return body
 
@@ -66,13 +66,13 @@ def _asked(query: QueryModel, role: Role, most: int, form: str) -> Asked:
 def _in_role(sql: str, role: str, database: str, seen: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """The statement over the role's own views, and its tables. Raises `Problem` (422) for what is not answered."""
     try:
-        tables = tables_of(sql, {table.partition(".")[2] for table in seen})
-        for table in tables:
+        judged = judge(sql, {table.partition(".")[2] for table in seen})
+        for table in judged.tables:
             if table not in seen:
                 raise not_a_dataset(table)
     except QueryRefused as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "query-refused", str(error)) from None
-    return in_role(sql, database, tables).strip().rstrip(";"), tuple(tables)
+    return in_role(judged.text, database, judged.tables), judged.tables
 
 
 def _bound(parameters: dict[str, Any]) -> dict[str, str]:

@@ -1,10 +1,9 @@
-"""Reads that are shared, rows that are counted while they go by, pages that are cut."""
+"""Rows that are counted while they go by, pages that are cut."""
 
 from __future__ import annotations
 
 import io
 import json
-import threading
 from dataclasses import replace
 
 import pyarrow as pa
@@ -12,7 +11,6 @@ import pytest
 
 from headwater.api.reading.answers import Asked, _packed, _page, _unpacked
 from headwater.api.reading.counting import Counted
-from headwater.api.reading.standing import Shared
 
 
 def pieces(data: bytes, size: int):
@@ -46,48 +44,6 @@ def test_an_arrow_stream_that_breaks_off_is_no_short_answer():
         writer.write_table(table)
     with pytest.raises((pa.ArrowInvalid, OSError)):
         list(Counted(pieces(sink.getvalue()[:-900], 64)).arrow())
-
-
-def test_a_read_is_shared_by_those_who_asked_before_it_began():
-    begun, go = threading.Event(), threading.Event()
-    reads: list[int] = []
-
-    def read() -> int:
-        begun.set()
-        assert go.wait(10)
-        reads.append(len(reads) + 1)
-        return reads[-1]
-
-    shared = Shared(read)
-    found: list[int] = []
-    first = threading.Thread(target=lambda: found.append(shared.get()))
-    first.start()
-    assert begun.wait(10)
-    # These come while the first read is under way: it may be older than what they ask for.
-    others = [threading.Thread(target=lambda: found.append(shared.get())) for _ in range(5)]
-    for other in others:
-        other.start()
-    go.set()
-    for thread in [first, *others]:
-        thread.join(10)
-    assert sorted(found)[0] == 1
-    assert min(sorted(found)[1:]) >= 2
-    assert len(reads) <= 6
-
-
-def test_a_failed_read_is_told_and_the_next_one_tries_again():
-    answers = iter([RuntimeError("away"), 5])
-
-    def read() -> int:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    shared = Shared(read)
-    with pytest.raises(RuntimeError):
-        shared.get()
-    assert shared.get() == 5
 
 
 LINES = b'["a","k"]\n["String","Int64"]\n["x",1]\n["y",2]\n["z",2]\n["w",3]\n'
