@@ -85,4 +85,3 @@ class Standing:
             self._shown.newer()
             self._marks, self._text = (applied_at, marks), text
         return self._marks
-

@@ -103,7 +103,13 @@ def get_rows(
         if form != JSON:
             return streamed(reading, at, asked, form)
         page = reading.answers.page(at, asked)
-        body = rows_response(page, at.evidence(asked, truncated=page.truncated), found.following(page), etag, same_snapshot=found.same_snapshot)
+        body = rows_response(
+            page,
+            at.evidence(asked, truncated=page.truncated),
+            found.following(page),
+            etag,
+            same_snapshot=found.same_snapshot,
+        )
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
         return body
 
