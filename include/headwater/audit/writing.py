@@ -29,6 +29,7 @@ from headwater.settings import Settings
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 5.0
+IDLE_SECONDS = 1.0
 MOST_AT_ONCE = 1000
 MOST_WAITING = 20_000
 MOST_REFUSED = 100
@@ -58,6 +59,7 @@ class Auditor:
         self._anchor = Anchor(settings)
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue(MOST_WAITING)
         self._connection: psycopg.Connection | None = None
+        self._used_at = 0.0
         self._head = (0, GENESIS)
         self._unanchored = 0
         self._anchor_fails = False
@@ -184,6 +186,12 @@ class Auditor:
         return int(first)
 
     def _connected(self) -> psycopg.Connection:
+        if self._connection is not None and time.monotonic() - self._used_at > IDLE_SECONDS:
+            try:
+                self._connection.execute("SELECT 1")
+            except psycopg.OperationalError:
+                self._disconnect()  # the server was restarted since
+        self._used_at = time.monotonic()
         if self._connection is None:
             settings = self._settings
             connection = psycopg.connect(

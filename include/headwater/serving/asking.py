@@ -199,9 +199,9 @@ class Gate:
         if client is None:
             client = member(identity.name, SecretStr(password), self._pool)
             with self._lock:
-                until, same, other = self._clients[_mark(identity)]
-                if other is None and same == password:
-                    self._clients[_mark(identity)] = (until, password, client)
+                held = self._clients.get(_mark(identity))
+                if held is not None and held[1:] == (password, None):
+                    self._clients[_mark(identity)] = (held[0], password, client)
         return client
 
     def password(self, identity: Identity) -> str:

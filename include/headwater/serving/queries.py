@@ -8,6 +8,7 @@ ways is refused.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -22,12 +23,17 @@ from headwater.serving.allowed import may_call
 from headwater.serving.clauses import ALLOWED_CLAUSES
 from headwater.warehouse.embedded.statements import quote_name
 
+# It writes statements that it does not know to the log, with whatever is in them.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
 DIALECT = "clickhouse"
 ALLOWED_DATABASES = frozenset({"gold", "live"})
 LONGEST = 20_000
 """Characters of a statement."""
 
 _GAP = re.compile(r"[ \t\r\n]*")
+_COMMENTS = re.compile(r"(?:[ \t\r\n]+|(?:--|\#[! ])[^\n]*(?:\n|\Z)|/\*(?:(?!/\*).)*?\*/)*", re.S)
+"""What may stand between two tokens: a comment in a comment ends in one place here and in another there."""
 _TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.S)
 _QUOTED = re.compile(r'`[^`\\\s][^`\\]*`|"[^"\\\s][^"\\]*"')
 _PLAIN = re.compile(
@@ -101,8 +107,15 @@ def _written(sql: str, tokens: list[Token]) -> Iterator[str]:
         follows = tokens[index + 1].token_type if index + 1 < len(tokens) else None
         before = tokens[index - 1].token_type if index else None
         _judge_word(token, text, called=follows is TokenType.L_PAREN, column=before is TokenType.DOT)
-        yield gap if _GAP.fullmatch(gap) else " "
+        yield _between(gap)
         yield text
+    _between(sql[end:])
+
+
+def _between(gap: str) -> str:
+    if not _COMMENTS.fullmatch(gap):
+        raise QueryRefused("a comment is written in a way that is not read here", remedy="leave it out")
+    return gap if _GAP.fullmatch(gap) else " "
 
 
 def _judge_word(token: Token, text: str, *, called: bool, column: bool) -> None:

@@ -15,7 +15,7 @@ from headwater.warehouse.embedded import statements
 from headwater.warehouse.embedded.answer import Answer
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.execution import Execution
-from headwater.warehouse.embedded.recording import Recording
+from headwater.warehouse.embedded.recording import Recording, Unrecorded
 from headwater.warehouse.embedded.request import ClientDisconnect, Receive
 from headwater.warehouse.embedded.workers import Workers
 
@@ -38,6 +38,8 @@ class Delivery:
         watcher = asyncio.ensure_future(_hang_up(receive))
         try:
             await self._answer_rows(execution, sql, watcher, answer)
+        except Unrecorded:
+            raise
         except EndpointError as error:
             await self._recording.failed(execution.request, sql, error.name)
             raise

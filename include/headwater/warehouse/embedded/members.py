@@ -30,7 +30,7 @@ from headwater.settings import Settings
 from headwater.warehouse.embedded.access import WRITER_ROLE, Caps, Member, User, wrong_credentials
 from headwater.warehouse.embedded.engine import Engine
 from headwater.warehouse.embedded.errors import EndpointError
-from headwater.warehouse.embedded.recording import TOOL, unrecorded
+from headwater.warehouse.embedded.recording import TOOL, Unrecorded
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Members:
         try:
             self.auditor.record(entry)
         except AuditUnavailable:
-            return unrecorded(name)
+            return Unrecorded(name)
         return EndpointError("ACCESS_DENIED", f"{name}: the policy does not let you read here.")
 
     def _read(self) -> str:

@@ -11,10 +11,13 @@ import re
 from headwater.audit.entries import Entry, Outcome, fingerprint
 from headwater.audit.writing import WAIT_SECONDS, Auditor, AuditUnavailable
 from headwater.policy.model import Surface
+from headwater.warehouse.embedded.access import Member
 from headwater.warehouse.embedded.errors import EndpointError
 from headwater.warehouse.embedded.request import QueryRequest
 
 TOOL = "query"
+LONG = 20_000
+"""A statement of so many characters is looked through in a thread, so that it holds up nobody else's."""
 _WORD = re.compile(r"\w+")
 _REFUSALS = ("ACCESS_DENIED", "READONLY", "SETTING_CONSTRAINT_VIOLATION", "INTO_OUTFILE_NOT_ALLOWED")
 
@@ -38,30 +41,37 @@ class Recording:
         member = request.user.member
         if member is None or self._auditor is None:
             return
-        role = member.caller.role
-        # By name alone, so rather one too many: a view that is named in a comment counts.
-        named = sorted(set(_WORD.findall(sql)) & set(role.views))
-        filters = [f"{name}: {role.views[name].rows}" for name in named if role.views[name].rows]
-        entry = Entry(
-            who=request.user.name,
-            surface=str(Surface.CLICKHOUSE),
-            tool=TOOL,
-            purpose=role.purposes[0],
-            datasets=tuple(named),
-            rows_filter="; ".join(filters),
-            rows=rows,
-            policy_version=member.policy_version,
-            source=request.source,
-            outcome=outcome,
-            statement=fingerprint(sql),
-            reason=reason,
-        )
+        facts = (request, member, sql, rows, outcome, reason)
+        entry = _entry(*facts) if len(sql) < LONG else await asyncio.to_thread(_entry, *facts)
         try:
             await asyncio.wait_for(asyncio.wrap_future(self._auditor.submit(entry)), WAIT_SECONDS)
         except (AuditUnavailable, TimeoutError) as error:
-            raise unrecorded(request.user.name) from error
+            raise Unrecorded(request.user.name) from error
 
 
-def unrecorded(name: str) -> EndpointError:
+def _entry(request: QueryRequest, member: Member, sql: str, rows: int | None, outcome: Outcome, reason: str) -> Entry:
+    role = member.caller.role
+    # By name alone, so rather one too many: a view that is named in a comment counts.
+    named = sorted(set(_WORD.findall(sql)) & set(role.views))
+    filters = [f"{name}: {role.views[name].rows}" for name in named if role.views[name].rows]
+    return Entry(
+        who=request.user.name,
+        surface=str(Surface.CLICKHOUSE),
+        tool=TOOL,
+        purpose=role.purposes[0],
+        datasets=tuple(named),
+        rows_filter="; ".join(filters),
+        rows=rows,
+        policy_version=member.policy_version,
+        source=request.source,
+        outcome=outcome,
+        statement=fingerprint(sql),
+        reason=reason,
+    )
+
+
+class Unrecorded(EndpointError):
     """What everybody is told while the audit trail cannot be written."""
-    return EndpointError("ACCESS_DENIED", f"{name}: The audit trail cannot be written, so nothing is answered.")
+
+    def __init__(self, name: str) -> None:
+        super().__init__("ACCESS_DENIED", f"{name}: The audit trail cannot be written, so nothing is answered.")
