@@ -111,7 +111,7 @@ def test_jdbc_as_metabase_and_dbeaver_use_it(served):
         "-Xmx128m",
         "-cp",
         str(settings.downloads_dir / entry.path),
-        str(tmp_path / "Ask.java"),
+        str(Path(__file__).with_name("Ask.java")),
     ]
     done = subprocess.run(
         [*command, url, ANALYST, PASSWORD, ROLE], capture_output=True, text=True, timeout=120, check=False

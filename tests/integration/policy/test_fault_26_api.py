@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from tests.integration.policy.conftest import PASSWORD
 
-pytestmark = [pytest.mark.integration, pytest.mark.fault]
+pytestmark = pytest.mark.integration
 
 PATHS = [
     "/v1/datasets",
