@@ -110,6 +110,8 @@ def describe(app: FastAPI, contracts: Contracts) -> None:
         "required": ["type", "title", "status", "detail"],
         "properties": _PROBLEM["properties"],
     }
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
     _secure(generated)
     app.openapi_schema = generated
 
@@ -121,7 +123,9 @@ def _secure(generated: dict[str, Any]) -> None:
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for path, operations in generated["paths"].items():
-        for operation in operations.values():
+        for verb, operation in operations.items():
+            if verb == "get" and path.startswith("/v1"):
+                operation["responses"]["304"] = {"description": "As it was when you last asked (If-None-Match)"}
             if path != "/health":
                 operation["security"] = [{"bearer": []}, *([] if path.startswith("/v1/events") else [{"key": []}])]
 

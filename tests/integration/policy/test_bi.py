@@ -79,7 +79,7 @@ def test_every_chart_of_the_superset_export_has_figures(engine, served):
 
 
 def test_every_panel_of_the_grafana_dashboard_is_answered_over_http(served):
-    """As the plugin asks: the macro exchanged for the days that are shown, the login in headers, time-out as a setting."""
+    """As the plugin asks: the macro exchanged for days, the login in headers, the time-out as a setting."""
     dashboard = load_dashboard("loyalty", served.contracts, served.policy)
     begin, end = dt.date(2016, 1, 1), dt.date(2022, 1, 1)
     url = f"http://127.0.0.1:{served.settings.clickhouse_port}/"

@@ -43,7 +43,7 @@ def written(cursor: Cursor, question: Sequence[Any]) -> str:
 
 
 def read(text: str, question: Sequence[Any]) -> Cursor:
-    """The reverse. Raises `Problem` (400) for one that is none, or is of another question."""
+    """The reverse. Raises `Problem` (422) for one that is none, or is of another question."""
     try:
         told = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
         after, skip, mark, of = told["a"], told["s"], told["m"], told["d"]
@@ -58,4 +58,4 @@ def read(text: str, question: Sequence[Any]) -> Cursor:
 
 
 def _refused(detail: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "cursor", detail)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "cursor", detail)

@@ -189,4 +189,4 @@ def _condition(column: ShownColumn, operator: str, text: str, name: str, found: 
 
 
 def _another() -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "cursor", "this cursor belongs to another question")
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "cursor", "this cursor belongs to another question")

@@ -89,9 +89,9 @@ _SAID = {
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers that refuse, for a route's description; 401, 403, 429 and 503 are every route's."""
+    """The answers that refuse, for a route's description; 400, 401, 403, 422, 429 and 503 are every route's."""
     schema = {"$ref": "#/components/schemas/ProblemModel"}
-    wanted = sorted({400, 401, 403, 429, 503, *statuses})
+    wanted = sorted({400, 401, 403, 422, 429, 503, *statuses})
     return {status: {"description": _SAID[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in wanted}
 
 
@@ -170,7 +170,7 @@ def json_answer(request: Request, body: Mapping[str, Any]) -> Response:
 def paged(
     items: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], limit: int, cursor: str, question: Sequence[Any]
 ) -> dict[str, Any]:
-    """One page of items that are sorted by their keys: those behind the cursor. Raises `Problem` (400)."""
+    """One page of items that are sorted by their keys: those behind the cursor. Raises `Problem` (422)."""
     after = cursors.read(cursor, question).after if cursor else None
     left = [(key, item) for key, item in items if after is None or key > after]
     page = left[:limit]

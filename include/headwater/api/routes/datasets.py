@@ -36,6 +36,9 @@ from headwater.serving.asking import Asking
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 Name = Annotated[str, Path(pattern=NAME, description="A dataset's name")]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Items of one page")]
+UNSAID = 0
+"""Stands for no number where one is at least 1: None would be described as a value that may be sent."""
+
 CursorText = Annotated[str, Query(max_length=cursors.LONGEST, description="`next` of the page before")]
 
 
@@ -77,23 +80,23 @@ def get_rows(
     dataset: Name,
     columns: Annotated[str, Query(pattern=f"^{selection.COLUMNS}$", max_length=4000, description="a,b,c")] = "",
     filter: Annotated[
-        list[Annotated[str, Query(pattern=f"^{selection.FILTER}$")]] | None,
+        list[Annotated[str, Query(pattern=f"^{selection.FILTER}$")]],
         Query(
             max_length=selection.MOST_FILTERS,
             description="`<column>:<operator>:<value>`, all of which hold; eq ne lt le gt ge in null contains prefix",
         ),
-    ] = None,
+    ] = [],  # noqa: B006 - never changed; None would be described as a value that may be sent
     sort: Annotated[
         str, Query(pattern=f"^{selection.SORT}$", max_length=1000, description="a,-b: by a, then b falling")
     ] = "",
-    limit: Annotated[int | None, Query(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None,
+    limit: Annotated[int, Query(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = UNSAID,
     cursor: CursorText = "",
 ) -> Response:
     """Rows of a dataset, masked and filtered as the policy says; JSON by the page, CSV and Arrow in one stream."""
     reading: Reading = request.app.state.reading
     form = accepted(request)
     with reading.call(request, "rows") as asking:
-        wanted = Wanted(dataset, columns, filter or (), sort, limit, cursor)
+        wanted = Wanted(dataset, columns, filter, sort, limit or None, cursor)
         found = prepared(reading, asking, wanted, paged=form == JSON)
         at, asked = found.at, found.asked
         etag = at.etag(asked, form)

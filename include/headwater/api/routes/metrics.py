@@ -77,11 +77,11 @@ def get_values(
     request: Request,
     metric: MetricName,
     dimensions: Annotated[str, Query(pattern=f"^{DIMENSION}(,{DIMENSION})*$", max_length=1000, description="a,b")] = "",
-    grain: Annotated[Grain | None, Query(description="Puts the metric's time into days, weeks …")] = None,
+    grain: Annotated[Grain, Query(description="Puts the metric's time into days, weeks …")] = None,  # type: ignore[assignment]
     filter: Annotated[
-        list[Annotated[str, Query(pattern=f"^{FILTER}$")]] | None,
+        list[Annotated[str, Query(pattern=f"^{FILTER}$")]],
         Query(max_length=20, description="`<dimension or period>:<operator>:<value>`; eq ne lt le gt ge in notin null"),
-    ] = None,
+    ] = [],  # noqa: B006 - never changed; None would be described as a value that may be sent
     sort: Annotated[str, Query(pattern=r"^-?[a-z][a-z0-9_]*(,-?[a-z][a-z0-9_]*)*$", max_length=1000)] = "",
     limit: Limit = 100,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
@@ -91,7 +91,7 @@ def get_values(
     with reading.call(request, "metrics") as asking:
         one = offered(reading, asking, metric)
         wanted = _names(dimensions)
-        conditions = tuple(condition(reading.contracts, one, text) for text in filter or ())
+        conditions = tuple(condition(reading.contracts, one, text) for text in filter)
         ask = partial(Question, (metric,), wanted, conditions, grain, _names(sort))
         asked = compiled(reading, asking, ask, limit, offset)
         at = reading.standpoint(asking)

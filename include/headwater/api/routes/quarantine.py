@@ -42,8 +42,8 @@ class Stage(StrEnum):
 def list_quarantine(
     request: Request,
     dataset: Name,
-    stage: Annotated[Stage | None, Query(description="Only of this stage")] = None,
-    partition: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    stage: Annotated[Stage, Query(description="Only of this stage")] = None,  # type: ignore[assignment]
+    partition: Annotated[int, Query(ge=0, le=2**31 - 1)] = None,  # type: ignore[assignment]
     limit: Limit = 100,
     cursor: CursorText = "",
 ) -> Response:
