@@ -124,9 +124,12 @@ class _Connection(asyncio.Protocol):
 
     async def ask(self, query: str) -> bytes:
         """The answer; `RuntimeError` where it is not 200, `TimeoutError` after a minute."""
+        return await self.send(f"{query} FORMAT TabSeparated".encode())
+
+    async def send(self, body: bytes) -> bytes:
+        """One request with this body; fails as `ask` does."""
         self._parser, self._body = httptools.HttpResponseParser(self), bytearray()
         self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        body = f"{query} FORMAT TabSeparated".encode()
         self._transport.write(f"{self._head}{len(body)}\r\n\r\n".encode() + body)
         return await asyncio.wait_for(self._answer, TIMEOUT_SECONDS)
 

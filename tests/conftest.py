@@ -29,6 +29,7 @@ from headwater.settings import LOOPBACK, PORT_DISTANCE, Settings, get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from tests.agents import Agents
     from tests.datasets.cases import Lake
 
 SHARED_SERVICES = ("postgres", "kafka", "registry", "clickhouse")
@@ -75,6 +76,14 @@ def lake(spark: SparkSession) -> Lake:
     from headwater.lake.catalog import get_catalog
 
     return Lake(spark, get_catalog())
+
+
+@pytest.fixture(scope="session")
+def agents(stack: Settings) -> Iterator[Agents]:
+    """The MCP sidecar over gold tables with a small part of the demo's data, and keys for each role."""
+    from tests import agents as serving
+
+    yield from serving.agents(stack)
 
 
 def _own_home() -> Iterator[Settings]:

@@ -2,7 +2,7 @@
 
 One line each in `<home>/audit/checkpoints.jsonl`, which is only ever appended to and is chained itself. Signed with
 Ed25519; the key is `<home>/audit/signing.pem` or the setting's, made at the first use. Who can change database, file
-and key can rewrite history: copy the file away, or let `audit_anchor_uri` do so.
+and key can rewrite history: copy the file to where it cannot be changed.
 """
 
 from __future__ import annotations

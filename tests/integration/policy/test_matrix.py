@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import yaml
 from clickhouse_connect.driver.exceptions import DatabaseError
 from fastmcp import Client
 from fastmcp.exceptions import ToolError
-from tests.integration.policy.conftest import GROUPS, ROWS, STORES, Served
+from tests.integration.policy.conftest import ROWS, STORES, Served
 
-from headwater.mcp.asking import Asker
 from headwater.mcp.server import build_server
+from headwater.mcp.sidecar import Sidecar, Who
+from headwater.policy.model import Surface
+from headwater.serving.asking import Gate
 from headwater.warehouse import state
 from headwater.warehouse.client import reader, writer
 
@@ -79,7 +82,8 @@ def text(value: object) -> object:
     if isinstance(value, dt.date):
         value = value.isoformat()
     if isinstance(value, str):
-        return value.removesuffix("+00:00").removesuffix("T00:00:00")
+        value = re.sub(r"(T\d\d:\d\d:\d\d)\.000000Z$", r"\1", value)
+        return value.removesuffix("T00:00:00")
     return f"{value:.4f}" if isinstance(value, Decimal) else value
 
 
@@ -96,11 +100,9 @@ _SERVERS: dict[str, object] = {}
 
 def ask_mcp(served: Served, role: str, tool: str, **arguments):
     if role not in _SERVERS:
-        groups = [GROUPS[role]] if role in GROUPS else [served.settings.clickhouse_agent_group]
-        attributes = {"stores": STORES} if role == "store_manager" else {}
-        name = served.login(role)[0]
-        asker = Asker(served.settings, reader(), lambda: served.as_role(role), name, groups, attributes)
-        _SERVERS[role] = build_server(served.settings, reader(), asker)
+        gate = Gate(served.settings, Surface.MCP)
+        known = gate.service() if role == "agent" else gate.authenticator.by_secret(*served.login(role))
+        _SERVERS[role] = build_server(Sidecar(served.settings, lambda: Who(known), gate))
 
     async def call():
         async with Client(_SERVERS[role]) as client:
