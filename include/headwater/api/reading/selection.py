@@ -22,7 +22,7 @@ from headwater.api.reading.literals import parameter, unusable
 from headwater.serving.shape import Shape, ShownColumn
 from headwater.warehouse.embedded.statements import quote_name
 
-FILTER = r"[a-z_][a-z0-9_]*:(eq|ne|lt|le|gt|ge|in|null|contains|prefix):.{0,2000}"
+FILTER = r"[a-z_][a-z0-9_]*:(eq|ne|lt|le|gt|ge|in|null|contains|prefix):[\s\S]{0,2000}"
 SORT = r"-?[a-z_][a-z0-9_]*(,-?[a-z_][a-z0-9_]*)*"
 COLUMNS = r"[a-z_][a-z0-9_]*(,[a-z_][a-z0-9_]*)*"
 MOST_FILTERS = 20

@@ -36,8 +36,8 @@ from headwater.serving.asking import Asking
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 Name = Annotated[str, Path(pattern=NAME, description="A dataset's name")]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="Items of one page")]
-UNSAID = 0
-"""Stands for no number where one is at least 1: None would be described as a value that may be sent."""
+MostRows = Annotated[int, Query(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")]
+"""Without `| None`, which would be described as a value that may be sent; None is the default all the same."""
 
 CursorText = Annotated[str, Query(max_length=cursors.LONGEST, description="`next` of the page before")]
 
@@ -78,7 +78,7 @@ def get_dataset(request: Request, dataset: Name) -> Response:
 def get_rows(
     request: Request,
     dataset: Name,
-    columns: Annotated[str, Query(pattern=f"^{selection.COLUMNS}$", max_length=4000, description="a,b,c")] = "",
+    columns: Annotated[str, Query(pattern=f"^({selection.COLUMNS})?$", max_length=4000, description="a,b,c")] = "",
     filter: Annotated[
         list[Annotated[str, Query(pattern=f"^{selection.FILTER}$")]],
         Query(
@@ -87,16 +87,16 @@ def get_rows(
         ),
     ] = [],  # noqa: B006 - never changed; None would be described as a value that may be sent
     sort: Annotated[
-        str, Query(pattern=f"^{selection.SORT}$", max_length=1000, description="a,-b: by a, then b falling")
+        str, Query(pattern=f"^({selection.SORT})?$", max_length=1000, description="a,-b: by a, then b falling")
     ] = "",
-    limit: Annotated[int, Query(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = UNSAID,
+    limit: MostRows = None,  # type: ignore[assignment]
     cursor: CursorText = "",
 ) -> Response:
     """Rows of a dataset, masked and filtered as the policy says; JSON by the page, CSV and Arrow in one stream."""
     reading: Reading = request.app.state.reading
     form = accepted(request)
     with reading.call(request, "rows") as asking:
-        wanted = Wanted(dataset, columns, filter, sort, limit or None, cursor)
+        wanted = Wanted(dataset, columns, filter, sort, limit, cursor)
         found = prepared(reading, asking, wanted, paged=form == JSON)
         at, asked = found.at, found.asked
         etag = at.etag(asked, form)

@@ -42,7 +42,7 @@ from headwater.serving.queries import in_role
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"])
 MetricName = Annotated[str, Path(pattern=NAME, description="A metric's name")]
 DIMENSION = r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?"
-FILTER = rf"{DIMENSION}:(eq|ne|lt|le|gt|ge|in|notin|null):.{{0,2000}}"
+FILTER = rf"{DIMENSION}:(eq|ne|lt|le|gt|ge|in|notin|null):[\s\S]{{0,2000}}"
 _OPERATORS = {
     "eq": Operator.EQUAL, "ne": Operator.UNEQUAL, "lt": Operator.LESS, "le": Operator.AT_MOST, "gt": Operator.GREATER,
     "ge": Operator.AT_LEAST, "in": Operator.IN, "notin": Operator.NOT_IN,
@@ -76,13 +76,15 @@ def get_metric(request: Request, metric: MetricName) -> Response:
 def get_values(
     request: Request,
     metric: MetricName,
-    dimensions: Annotated[str, Query(pattern=f"^{DIMENSION}(,{DIMENSION})*$", max_length=1000, description="a,b")] = "",
+    dimensions: Annotated[
+        str, Query(pattern=f"^({DIMENSION}(,{DIMENSION})*)?$", max_length=1000, description="a,b")
+    ] = "",
     grain: Annotated[Grain, Query(description="Puts the metric's time into days, weeks …")] = None,  # type: ignore[assignment]
     filter: Annotated[
         list[Annotated[str, Query(pattern=f"^{FILTER}$")]],
         Query(max_length=20, description="`<dimension or period>:<operator>:<value>`; eq ne lt le gt ge in notin null"),
     ] = [],  # noqa: B006 - never changed; None would be described as a value that may be sent
-    sort: Annotated[str, Query(pattern=r"^-?[a-z][a-z0-9_]*(,-?[a-z][a-z0-9_]*)*$", max_length=1000)] = "",
+    sort: Annotated[str, Query(pattern=r"^(-?[a-z][a-z0-9_]*(,-?[a-z][a-z0-9_]*)*)?$", max_length=1000)] = "",
     limit: Limit = 100,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> Response:

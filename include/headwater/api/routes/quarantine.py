@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/quarantine", tags=["quarantine"])
 MOST = 10_000
 """Records that are looked through; narrow the question where there are more."""
 
-UNSAID = -1
+Partition = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 class Stage(StrEnum):
@@ -45,7 +45,7 @@ def list_quarantine(
     request: Request,
     dataset: Name,
     stage: Annotated[Stage, Query(description="Only of this stage")] = None,  # type: ignore[assignment]
-    partition: Annotated[int, Query(ge=0, le=2**31 - 1)] = UNSAID,
+    partition: Partition = None,  # type: ignore[assignment]
     limit: Limit = 100,
     cursor: CursorText = "",
 ) -> Response:
@@ -54,7 +54,7 @@ def list_quarantine(
     with reading.call(request, "quarantine") as asking:
         stream = _stream(reading, dataset, asking.caller)
         whole = reading.sees_whole(asking.caller, stream)
-        items = _records(stream, stage, None if partition == UNSAID else partition, whole=whole)
+        items = _records(stream, stage, partition, whole=whole)
         body = paged(items, limit, cursor, ["quarantine", dataset, stage, partition])
         asking.answered(datasets=(stream.name,), rows=len(body["items"]))
         return json_answer(request, body)
