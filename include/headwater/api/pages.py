@@ -43,10 +43,10 @@ _GRAPHIQL = """<!doctype html>
 _START = """
 const example = document.currentScript.dataset.query;
 const fetcher = GraphiQL.createFetcher({url: '/graphql'});
-ReactDOM.createRoot(document.getElementById('graphiql')).render(React.createElement(GraphiQL, {
+ReactDOM.render(React.createElement(GraphiQL, {
   fetcher, defaultQuery: example, defaultHeaders: '{"Authorization": "Bearer hw_…"}', shouldPersistHeaders: false,
   isHeadersEditorEnabled: true,
-}));
+}), document.getElementById('graphiql'));
 """
 EXAMPLE = "{\n  datasets(first: 5) {\n    items { name label }\n  }\n}\n"
 

@@ -4,6 +4,7 @@ import java.util.Properties;
 
 public class Ask {
     public static void main(String[] arguments) throws Exception {
+        Class.forName("com.clickhouse.jdbc.Driver");
         Properties properties = new Properties();
         properties.setProperty("user", arguments[1]);
         properties.setProperty("password", arguments[2]);

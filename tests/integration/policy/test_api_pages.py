@@ -40,7 +40,7 @@ def test_the_description_is_shown_and_can_be_tried_out(api, page):
     page.get_by_role("button", name="Authorize").click()
     page.get_by_label("auth-bearer-value").fill(api.key("analyst"))
     page.get_by_role("button", name="Apply credentials").first.click()
-    page.keyboard.press("Escape")
+    page.locator(".modal-ux .btn-done").first.click()
     operation = page.locator("#operations-datasets-list_datasets_v1_datasets_get")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()

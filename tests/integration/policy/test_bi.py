@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -105,12 +106,13 @@ def test_jdbc_as_metabase_and_dbeaver_use_it(served):
         pytest.skip("no JDK on this machine")
     (entry,) = [one for one in downloads.locked() if "clickhouse-jdbc" in one.path]
     downloads.ensure(settings, ["spark"], java.executable)
+    (logging,) = (Path(str(find_spec("pyspark").origin)).parent / "jars").glob("slf4j-api-*.jar")
     url = f"jdbc:clickhouse:http://127.0.0.1:{settings.clickhouse_port}/{ROLE}"
     command = [
         str(java.executable),
         "-Xmx128m",
         "-cp",
-        str(settings.downloads_dir / entry.path),
+        f"{settings.downloads_dir / entry.path}:{logging}",
         str(Path(__file__).with_name("Ask.java")),
     ]
     done = subprocess.run(
