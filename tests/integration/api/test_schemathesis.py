@@ -23,6 +23,9 @@ from headwater.warehouse.client import writer
 pytestmark = pytest.mark.integration
 
 CONFIG = """
+[parameters]
+"path.dataset" = "fct_sales"
+"path.metric" = "revenue"
 # What a schema cannot say (which columns there are, which values a column has) is refused with 422.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "422", "429", "503"]

@@ -33,7 +33,9 @@ class QueryModel(BaseModel):
 
     sql: Annotated[str, Field(min_length=1, max_length=LONGEST, description="One SELECT in ClickHouse SQL")]
     parameters: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Value], Field(max_length=100)
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")], Value],
+        # Pydantic says which names are taken, and not that others are refused.
+        Field(max_length=100, json_schema_extra={"additionalProperties": False}),
     ] = {}
     max_rows: Annotated[int | None, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None
 
