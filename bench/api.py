@@ -1,8 +1,8 @@
 """Calls of the API from 1, 10 and 100 clients at once, beside the same queries asked of ClickHouse directly.
 
 Three ways, on the queries of `bench.queries`, all as the same analyst over the same views: ClickHouse itself, `POST
-/v1/queries` with an answer that is not in the cache (a parameter nobody reads is another one each time), and the same
-again out of the cache. All clients live in one event loop, as there. Needs the demo's data and a running API.
+/v1/queries` with an answer that is not in the cache (each asks for another number of rows), and the same again out of
+the cache. All clients live in one event loop, as there. Needs the demo's data and a running API.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class _Api(_Connection):
         """The answer; `RuntimeError` where it is not 200."""
         self._parser, self._body = httptools.HttpResponseParser(self), bytearray()
         self._answer = asyncio.get_running_loop().create_future()
-        number = 0 if self._kept else next(_NUMBERS)
-        body = json.dumps({"sql": query, "parameters": {"nobody_reads": number}}).encode()
+        rows = 1000 if self._kept else 100 + next(_NUMBERS) % 900
+        body = json.dumps({"sql": query, "max_rows": rows}).encode()
         self._transport.write(f"{self._head}{len(body)}\r\n\r\n".encode() + body)
         return await asyncio.wait_for(self._answer, TIMEOUT_SECONDS)
 

@@ -78,14 +78,16 @@ class ClickHouse:
         self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, retries=False, timeout=timeout)
 
     def ask(
-        self, login: Mapping[str, str], sql: str, parameters: Mapping[str, str] | None = None, form: str = JSON_LINES
+        self, login: Mapping[str, str], sql: str, parameters: Mapping[str, str] | None = None, form: str = ""
     ) -> Answer:
-        """The answer to one SELECT, in this format, logged in by these headers.
+        """The answer to one SELECT, logged in by these headers: in this format as it comes, or else as JSON lines.
 
+        JSON is held back by the server until it is whole, so that what fails does so before the first byte.
         Raises `Problem` where the server refuses it, `WarehouseUnavailableError` where it does not answer.
         """
         given = {f"param_{name}": value for name, value in (parameters or {}).items()}
-        query = urlencode({"default_format": form, **_SETTINGS, **given})
+        whole = {} if form else {"wait_end_of_query": "1"}
+        query = urlencode({"default_format": form or JSON_LINES, **_SETTINGS, **whole, **given})
         try:
             response = self._pool.request(
                 "POST", f"{self._url}?{query}", body=sql.encode(), headers=dict(login), preload_content=False

@@ -1,8 +1,8 @@
 """What the warehouse shows now: the evidence of each table, and a mark that changes whenever its rows may have.
 
 Every question is answered by a read that began after it was asked, never by an older one; but questions that come
-while a read is under way share the next one. One statement tells whether anything has changed; only then is the
-evidence read anew.
+while a read is under way share the next one. What is asked each time are the names of the parts of three tables, which
+ClickHouse has at hand: each insert and merge gives a name that was never there. Only then are they read.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ SELECT
     (SELECT groupArray((dataset, load)) FROM
         (SELECT 'gold.' || dataset AS dataset, argMax(load_id, loaded_at) AS load FROM {LOADS} GROUP BY dataset))
 """  # noqa: S608 - constants
+_PARTS = """
+SELECT groupArray(name) FROM (
+    SELECT concat(table, '/', name) AS name FROM system.parts
+    WHERE active AND database = 'platform' AND table IN ('policy', 'shown', 'loads') ORDER BY name
+)
+"""
 _PRESENT = "SELECT database || '.' || name FROM system.tables WHERE database = 'platform'"
 
 
@@ -76,10 +82,9 @@ class Standing:
             self._present = frozenset(name for (name,) in self._shown.ask(_PRESENT))
         if not {APPLIED, SHOWN, LOADS} <= self._present:
             return "", {}
-        (row,) = self._shown.ask(_STATE)
-        text = json.dumps(row)
+        text = json.dumps(self._shown.ask(_PARTS))
         if text != self._text:
-            applied_at, shown, loads = row
+            ((applied_at, shown, loads),) = self._shown.ask(_STATE)
             loaded = dict(loads)
             marks = {table: f"{snapshot}/{loaded[table]}" for table, snapshot, *_ in shown if table in loaded}
             self._shown.newer()
