@@ -19,7 +19,7 @@ from headwater.identity.store import IdentityStore
 from headwater.policy.model import Surface
 from headwater.serving.asking import Denied
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
 ROWS = "SELECT count() FROM fct_sales"
 

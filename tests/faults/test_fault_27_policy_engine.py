@@ -16,7 +16,7 @@ from headwater.policy.model import Surface
 from headwater.serving.asking import Denied, Gate
 from headwater.warehouse.client import writer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
 ROWS = "SELECT count() FROM fct_sales"
 

@@ -30,7 +30,7 @@ from headwater.embedded import stack as embedded
 from headwater.embedded.services import SERVICES
 from headwater.settings import Settings
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fault]
 
 ENTRIES = 40
 FIRST_ANCHOR = 20

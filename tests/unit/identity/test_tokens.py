@@ -94,7 +94,22 @@ def test_other_kinds_of_keys(key, algorithm):
         {"key": rsa_key(2048, 1)},
         {"crit": ["exp"]},
     ],
-    ids=str,
+    ids=[
+        "expired",
+        "without an end",
+        "not yet",
+        "of tomorrow",
+        "for another",
+        "for nobody",
+        "of another",
+        "of nobody",
+        "without a name",
+        "of no name",
+        "of an unknown key",
+        "of no key",
+        "signed by another",
+        "with a critical header",
+    ],
 )
 def test_every_other_token_is_refused(changes):
     arguments = {"key": rsa_key(), **changes}

@@ -56,6 +56,7 @@ class Endpoint:
         self._members = members
         self._limits = limits
         self._sessions = Sessions()
+        self._logins: dict[tuple[str, str], asyncio.Task[User]] = {}
         self._running: dict[str, tuple[QueryRequest, Execution]] = {}
         self._workers = Workers(limits)
         self._delivery = Delivery(self._workers, Recording(members.auditor if members is not None else None))
@@ -144,8 +145,19 @@ class Endpoint:
             return self._users.authenticate(headers, params)
         if (user := self._members.remembered(name, password)) is not None:
             return user
-        login = partial(self._members.authenticate, name, password, (scope.get("client") or ("",))[0])
-        match self._members.cost(name, password):
+        # A hundred connections of one BI tool come with the same login when it is no longer remembered: one is checked.
+        task = self._logins.get((name, password))
+        if task is None:
+            source = (scope.get("client") or ("",))[0]
+            task = self._logins[name, password] = asyncio.create_task(
+                self._login(self._members, name, password, source)
+            )
+            task.add_done_callback(lambda _: self._logins.pop((name, password)))
+        return await asyncio.shield(task)
+
+    async def _login(self, members: Members, name: str, password: str, source: str) -> User:
+        login = partial(members.authenticate, name, password, source)
+        match members.cost(name, password):
             case Cost.NONE:
                 return await self._workers.run_aside(login)
             case Cost.LOOK_UP:
