@@ -48,6 +48,7 @@ TABLES = (
     "mart_marketing_coupon_response", "mart_operations_store_hours", "mart_operations_basket_size",
     "mart_operations_product_performance", "mart_operations_promotion_effect",
 )  # fmt: skip
+NOT_ON_RECORD = ("dim_campaign", "mart_marketing_coupon_response")
 FIRST_ORDER = 9_000_001
 """Number of the store whose name is the first text that gives orders."""
 STORES = [367, 406]
@@ -70,7 +71,8 @@ class Agents:
 
     async def _ask(self, tool: str, role: str, server: str, arguments: dict[str, Any]) -> dict[str, Any]:
         async with self.session(role, server) as session:
-            return answered(await session.call_tool(tool, arguments))
+            result = await session.call_tool(tool, arguments)
+        return answered(result)
 
     @asynccontextmanager
     async def session(self, role: str = "agent", server: str = ""):
@@ -119,7 +121,7 @@ def agents(settings: Settings) -> Iterator[Agents]:
         shown = [
             state.Shown(name, SNAPSHOT, now - timedelta(days=2), now, now, json.dumps(RESULTS))
             for name in TABLES
-            if name != "dim_campaign"
+            if name not in NOT_ON_RECORD
         ]
         state.show(client, shown)
         applying.apply(client, made.policy, contracts, embedded=True)

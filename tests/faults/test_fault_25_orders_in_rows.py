@@ -75,7 +75,7 @@ def test_an_order_as_argument_is_an_argument(agents):
             return found
 
     results = [answered(result)["rows"] for result in asyncio.run(ask())]
-    assert {tuple(map(tuple, rows)) for rows in results[::2]} == {(("0",),)}
+    assert {tuple(map(tuple, rows)) for rows in results[::2]} == {(("0.00",),)}
     assert results[1::2] == [[[1]]] * len(injections())
     with pytest.raises(Refused, match="there is no metric"):
         agents.ask("query_metrics", metrics=[injections()[0]])

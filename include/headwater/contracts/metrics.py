@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -98,8 +99,12 @@ def _metric(dataset: str, given: Mapping[str, Any]) -> Metric:
     return Metric(**{**given, **lists, "dataset": dataset, "ratio": ratio, "decimals": decimals})
 
 
+@lru_cache(maxsize=1024)
 def parsed(expression: str) -> exp.Expr:
-    """The expression of a measure, judged. Raises `ContractError` with what is wrong and the remedy, without place."""
+    """The expression of a measure, judged; copy it before you change it.
+
+    Raises `ContractError` with what is wrong and the remedy, without place.
+    """
     try:
         tree = sqlglot.parse_one(expression)
     except sqlglot.errors.SqlglotError as error:

@@ -43,6 +43,10 @@ def _section(model: Dataset) -> Iterator[str]:
     for column in model.columns:
         yield f"| {column.name} | {column.type} | {'. '.join(_meaning(column))} |"
     yield ""
+    if model.metrics:
+        told = (f"**{m.label}** (`{m.name}`, {m.unit}): {m.description}" for m in model.metrics)
+        yield f"Metrics: {'. '.join(told)}."
+        yield ""
     rules = [_rule(rule) for rule in model.table_rules]
     inputs = [f"{name} ({spread})" for name, spread in model.spread.items()] or ["nothing: it is computed"]
     yield f"Made from {', '.join(inputs)}. Owner: {model.owner}. Checked before it is published: {', '.join(rules)}."

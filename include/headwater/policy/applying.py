@@ -20,6 +20,7 @@ from headwater.policy.masks import KEY_TABLE, KEYS_DATABASE
 from headwater.policy.model import DATABASE_PREFIX, Policy
 from headwater.policy.server import DEFINER, definer_statements, role_statements
 from headwater.policy.views import MARK, secured_views
+from headwater.semantics.views import metric_views
 
 EMBEDDED_DEFINER = "default"
 """chDB's one user."""
@@ -51,7 +52,8 @@ def plan(client: Client, policy: Policy, contracts: Contracts, *, embedded: bool
     """What `apply` would do; empty where this policy is in force with all its views."""
     definer = EMBEDDED_DEFINER if embedded else DEFINER
     present = _present(client)
-    wanted = {(view.database, view.name): view for view in secured_views(policy, contracts)}
+    views = [*secured_views(policy, contracts), *metric_views(policy, contracts)]
+    wanted = {(view.database, view.name): view for view in views}
     steps = [Step(f"create {d}", f"CREATE DATABASE IF NOT EXISTS `{d}`") for d in _new_databases(client, policy)]
     for place, view in wanted.items():
         if present.get(place) != f"{MARK} {view.digest}":

@@ -73,10 +73,12 @@ def plan(
     if server:
         from headwater.policy.server import DEFINER, definer_statements, role_statements
         from headwater.policy.views import secured_views
+        from headwater.semantics.views import metric_views
 
         after = [sql for _, role in sorted(policy.roles.items()) for sql in role_statements(role)]
         databases = [f"CREATE DATABASE IF NOT EXISTS `{role.database}`" for role in policy.roles.values()]
-        views = [view.statement(DEFINER) for view in secured_views(policy, contracts)]
+        both = (*secured_views(policy, contracts), *metric_views(policy, contracts))
+        views = [view.statement(DEFINER) for view in both]
         statements = [*applying.CREATE, *definer_statements(), *databases, *views, *after]
         say(as_json, statements, ";\n\n".join(statements) + ";")
         return

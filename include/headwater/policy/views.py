@@ -27,12 +27,13 @@ MARK = "policy:"
 
 @dataclass(frozen=True, slots=True)
 class SecuredView:
-    """The view `<database>.<name>`; `digest` names its text."""
+    """The view `<database>.<name>`; `digest` names its text. An `invoker`'s reads what whoever asks may read."""
 
     role: str
     database: str
     name: str
     body: str
+    invoker: bool = False
 
     @property
     def digest(self) -> str:
@@ -42,9 +43,10 @@ class SecuredView:
     def statement(self, definer: str) -> str:
         """The DDL; repeating it brings the view up to date."""
         columns, select = self.body.split("\nAS\n", 1)
+        security = "SQL SECURITY INVOKER" if self.invoker else f"DEFINER = `{definer}` SQL SECURITY DEFINER"
         return (
             f"CREATE OR REPLACE VIEW `{self.database}`.`{self.name}`\n{columns}\n"
-            f"DEFINER = `{definer}` SQL SECURITY DEFINER\nAS\n{select}\nCOMMENT '{MARK} {self.digest}'"
+            f"{security}\nAS\n{select}\nCOMMENT '{MARK} {self.digest}'"
         )
 
 
@@ -63,7 +65,7 @@ def secured_view(policy: Policy, role: Role, view: View, dataset: Dataset) -> Se
     for name, column in columns.items():
         mask = view.masks[name]
         expression, kind = masked(column, mask, key=name in table.order_by)
-        comment = _string(column.description + (f" ({mask})" if mask is not Mask.PLAIN else ""))
+        comment = string(column.description + (f" ({mask})" if mask is not Mask.PLAIN else ""))
         definitions.append(f"`{name}` {kind}" + (f" COMMENT {comment}" if comment != "''" else ""))
         expressions.append(f"{expression} AS `{name}`")
     source = view.table + (" FINAL" if "Replacing" in table.engine else "")
@@ -82,5 +84,6 @@ def secured_view(policy: Policy, role: Role, view: View, dataset: Dataset) -> Se
     return SecuredView(role.name, role.database, dataset.name, body)
 
 
-def _string(text: str) -> str:
+def string(text: str) -> str:
+    """A literal of ClickHouse."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -69,10 +69,11 @@ class Answering:
         offset, since = _page(request, judged)
         before = self.shown.recent()
         warnings_of(self.contracts, {name: before.get(name) for name in judged.tables})  # may refuse
-        result, after, moved = self._asked(asking, request, judged, offset, before)
+        most = min(request.max_rows, role.limits.rows - 1)  # one more is asked for, to see whether there are more
+        result, after, moved = self._asked(asking, request, judged, (most, offset), before)
         tables = {name: after.get(name) for name in judged.tables}
-        more = len(result.rows) > request.max_rows
-        rows = [[plain(value) for value in row] for row in result.rows[: request.max_rows]]
+        more = len(result.rows) > most
+        rows = [[plain(value) for value in row] for row in result.rows[:most]]
         warnings = [*warnings_of(self.contracts, tables), *moved]
         mark = _mark(judged.text, request.parameters, tables)
         if since and since != mark:
@@ -101,11 +102,17 @@ class Answering:
                 raise not_a_dataset(table)
 
     def _asked(
-        self, asking: Asking, request: Request, judged: Judged, offset: int, before: Mapping[str, LoadedTable]
+        self,
+        asking: Asking,
+        request: Request,
+        judged: Judged,
+        wanted: tuple[int, int],
+        before: Mapping[str, LoadedTable],
     ) -> tuple[Result, Mapping[str, LoadedTable], Sequence[str]]:
         own = in_role(judged.text, asking.caller.role.database, judged.tables)
         # The text was judged, and the engine holds the asker to its role: what is added only bounds the answer.
-        bounded = f"SELECT * FROM (\n{own}\n) LIMIT {request.max_rows + 1} OFFSET {offset}"  # noqa: S608
+        most, offset = wanted
+        bounded = f"SELECT * FROM (\n{own}\n) LIMIT {most + 1} OFFSET {offset}"  # noqa: S608
         for _ in range(2):
             result = self.warehouse.ask(asking.headers, bounded, request.parameters)
             if not judged.tables:

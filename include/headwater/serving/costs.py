@@ -17,8 +17,10 @@ from headwater.serving.queries import DIALECT, judge, not_a_dataset
 
 _SIZES = (
     "SELECT name, data_uncompressed_bytes FROM system.columns WHERE database = {database:String} "
-    "AND table = {name:String}"
+    "AND table = {name:String} UNION ALL SELECT '', total_bytes_uncompressed FROM system.tables "
+    "WHERE database = {database:String} AND name = {name:String}"
 )
+"""A small part keeps its columns in one file, so their own sizes are not known; the table's is, under no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ def estimate(shown: Shown, role: Role, sql: str) -> Cost:
             costs.append(TableCost(table, None, None))
             continue
         database, _, name = table.partition(".")
-        sizes = shown.ask(_SIZES, {"database": database, "name": name})
-        read = sum(int(size) for column, size in sizes if all_columns or column in named)
-        costs.append(TableCost(table, shown.rows().get(table), read))
+        sizes = {column: int(size or 0) for column, size in shown.ask(_SIZES, {"database": database, "name": name})}
+        whole = sizes.pop("", 0)
+        spared = 0 if all_columns else sum(size for column, size in sizes.items() if column not in named)
+        costs.append(TableCost(table, shown.rows().get(table), whole - spared))
     limits = role.limits
     advice = "filter by the date that partitions the table, name the columns you need, aggregate, and page the rest"
     return Cost(costs, limits.rows, limits.bytes, limits.seconds, advice)

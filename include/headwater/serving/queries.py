@@ -85,7 +85,8 @@ def _judge(sql: str, datasets: frozenset[str]) -> Judged:
     statement = statements[0]
     _refuse_clauses(statement)
     tables = tuple(sorted(_tables(statement, datasets)))
-    return Judged(text, tables, statement.args.get("order") is not None)
+    # ORDER BY behind a UNION orders the last SELECT alone.
+    return Judged(text, tables, isinstance(statement, exp.Select) and statement.args.get("order") is not None)
 
 
 def _tokens(sql: str) -> list[Token]:

@@ -25,6 +25,7 @@ _SETTINGS = {
     "default_format": "JSONCompact",
     "wait_end_of_query": "1",  # the summary with what was read comes in the headers
     "output_format_json_quote_decimals": "1",
+    "output_format_decimal_trailing_zeros": "1",
     "output_format_json_quote_64bit_integers": "0",
     "output_format_json_quote_denormals": "1",
     "date_time_output_format": "iso",
@@ -72,7 +73,11 @@ class Warehouse:
         scheme = "https" if settings.clickhouse_secure else "http"
         self._url = f"{scheme}://{settings.clickhouse_host}:{settings.clickhouse_port}/"
         self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=CONNECTIONS, block=False, retries=False, timeout=urllib3.Timeout(5.0, read=SECONDS)
+            num_pools=2,
+            maxsize=CONNECTIONS,
+            block=False,
+            retries=False,
+            timeout=urllib3.Timeout(connect=5.0, read=SECONDS),
         )
 
     def ask(

@@ -166,7 +166,7 @@ def test_a_query_is_estimated_without_being_run(agents):
     [table] = cost["tables"]
     assert table["rows_at_most"] == LINES
     whole = agents.ask("estimate_query", sql="SELECT * FROM gold.fct_sales")["tables"][0]
-    assert 0 < table["bytes_at_most"] < whole["bytes_at_most"]
+    assert 0 < table["bytes_at_most"] <= whole["bytes_at_most"]
     limits = agents.policy.roles["agent"].limits
     assert (cost["answer_rows"], cost["seconds"]) == (limits.rows, limits.seconds)
     hidden = agents.ask("estimate_query", role="store_manager", sql="SELECT * FROM gold.fct_sales")["tables"][0]

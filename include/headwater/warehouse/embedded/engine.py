@@ -35,6 +35,23 @@ class Progress:
     result_rows: int = 0
     result_bytes: int = 0
 
+    def add(self, piece: Piece, size: int) -> None:
+        """Count a piece of an answer that is `size` bytes long."""
+        self.read_rows += piece.read_rows
+        self.read_bytes += piece.read_bytes
+        self.result_rows += piece.rows
+        self.result_bytes += size
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A document of a streamed answer, its rows, and what was read since the piece before."""
+
+    data: bytes
+    rows: int = 0
+    read_rows: int = 0
+    read_bytes: int = 0
+
 
 class Engine:
     """The engine under one path. Create it once per process."""
@@ -147,8 +164,8 @@ class EngineConnection:
             result_bytes=len(data),
         )
 
-    def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[tuple[bytes, int]]:
-        """Run a SELECT and yield (document, rows) as they come; a query without rows may yield one with its header."""
+    def stream(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[Piece]:
+        """Run a SELECT and yield its pieces as they come; a query without rows may yield one with its header."""
         raw = self._connection._conn
         try:
             handle = raw.send_query(sql, output_format, params=dict(parameters))
@@ -163,10 +180,10 @@ class EngineConnection:
                     exhausted = True
                     header = result.bytes() if result is not None and first else b""
                     if header:
-                        yield header, 0
+                        yield Piece(header)
                     return
                 first = False
-                yield result.bytes(), rows
+                yield Piece(result.bytes(), rows, result.storage_rows_read(), result.storage_bytes_read())
         except RuntimeError as error:
             exhausted = True
             raise from_engine(error) from None
