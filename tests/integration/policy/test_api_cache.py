@@ -42,13 +42,21 @@ def cached(answer) -> bool:
     return answer.headers["cache-status"] == "headwater; hit"
 
 
+@pytest.fixture(scope="module")
+def lent(served) -> Iterator:
+    """The table, which other tests look at too: what is loaded here is taken out again."""
+    yield served
+    with writer() as client:
+        client.command(f"ALTER TABLE {TABLE} DELETE WHERE sale_date >= '2030-01-01' SETTINGS mutations_sync = 1")
+
+
 @pytest.fixture(scope="module", params=["in process", "Redis"])
-def kept(request, served) -> Iterator:
+def kept(request, lent) -> Iterator:
     """An API of this module's own, with either cache."""
     with environment(HEADWATER_API_PORT=str(free_port())):
         from headwater.settings import get_settings
 
-        own = replace(served, settings=get_settings(), connected={})
+        own = replace(lent, settings=get_settings(), connected={})
         if request.param == "in process":
             with running(own) as api:
                 yield api
