@@ -19,6 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from headwater.api import graphql, refusing
+from headwater.api.bounded import Bounded
 from headwater.api.intake import Delivered, Intake
 from headwater.api.openapi import ANSWERS, REQUEST_BODY, describe
 from headwater.api.pages import add_pages
@@ -51,6 +52,7 @@ def build_app(settings: Settings, contracts: Contracts) -> FastAPI:
     for router in READING:
         app.include_router(router)
     add_pages(app)
+    app.add_middleware(Bounded)
     app.add_middleware(Versioned)
     describe(app, contracts)
     return app

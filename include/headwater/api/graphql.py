@@ -51,7 +51,7 @@ class GraphQLModel(BaseModel):
     operationName: Annotated[str | None, Field(max_length=200)] = None  # noqa: N815 - GraphQL's name
 
 
-@router.post("/graphql", response_model=OpenModel, responses=refusals(415))
+@router.post("/graphql", response_model=OpenModel, responses=refusals(413))
 def ask_graphql(request: Request, question: Annotated[GraphQLModel, Body()]) -> Response:
     """One operation; faults are in `errors`, as GraphQL has them, each with the kind of problem it is."""
     reading: Reading = request.app.state.reading

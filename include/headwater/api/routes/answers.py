@@ -81,6 +81,7 @@ _SAID = {
     404: "There is no such thing, or none that you may see",
     406: "None of the media types that you accept",
     409: "The data are stale or failing, and their contract wants no answer from them",
+    413: "The body is too long",
     415: "Send JSON",
     422: "Readable, but it asks for what is not there, or for more than you may have",
     429: "Too much at once, or the quota is used up. See Retry-After",

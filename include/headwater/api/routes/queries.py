@@ -40,7 +40,9 @@ class QueryModel(BaseModel):
     max_rows: Annotated[int | None, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None
 
 
-@router.post("", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 409, 422)})
+@router.post(
+    "", response_model=RowsModel, responses={**tabular("The rows of the answer"), **refusals(406, 409, 413, 422)}
+)
 def run_query(request: Request, query: Annotated[QueryModel, Body()]) -> Response:
     """Run one bounded SELECT. `truncated` says whether there was more than `max_rows`."""
     reading: Reading = request.app.state.reading
