@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -170,6 +171,26 @@ def own_project(case: StreamCase, project: Path) -> None:
     yaml.dump(contract, path)
     if not (project / "spark_jobs").exists():
         (project / "spark_jobs").symlink_to(case.settings.project_dir / "spark_jobs")
+
+
+def own_policy(roles: Sequence[str], project: Path) -> None:
+    """Give the project a policy: these roles see everything plainly, and the group `privacy` has one of them."""
+    folder = project / "schemas" / "policies"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CHECKOUT / "schemas" / "policies" / "decision.rego", folder)
+    role = {
+        "description": "Everything",
+        "purposes": ["privacy_request"],
+        "surfaces": ["clickhouse"],
+        "limits": {"rows": 1000, "bytes": 1_000_000, "seconds": 10, "queries_per_hour": 100},
+        "masks": {"confidential": "plain", "restricted": "plain"},
+    }
+    policy = {
+        "purposes": {"privacy_request": "Somebody asks what is known of them"},
+        "roles": dict.fromkeys(roles, role),
+        "groups": {"privacy": {"role": "privacy_officer"}},
+    }
+    (folder / "policy.yaml").write_text(json.dumps(policy))  # YAML takes JSON
 
 
 def await_rows(case: StreamCase, count: int, seconds: float = 120.0) -> None:

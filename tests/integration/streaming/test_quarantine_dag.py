@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.conftest import environment
 from tests.integration.streaming.bronze import Bronze, new_bronze, row
-from tests.streams import CHECKOUT, StreamCase, own_project, stream_case
+from tests.streams import CHECKOUT, StreamCase, own_policy, own_project, stream_case
 
 from headwater.settings import Settings
 from headwater.streaming.attempts import attempts_at
@@ -35,6 +35,7 @@ def bronze(stack: Settings, tmp_path: Path) -> Iterator[Bronze]:
     """Two sales of a negative number of pieces, which silver refused; the contract is the project's only one."""
     case: StreamCase = stream_case(stack)
     own_project(case, tmp_path)
+    own_policy(case.dataset.roles, tmp_path)
     made = new_bronze(dataset=case.dataset)
     rows = [row(n, n, quantity=-1, _kafka_topic=case.dataset.topic) for n in range(2)]
     made.commit(*rows)

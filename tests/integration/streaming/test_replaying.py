@@ -14,14 +14,16 @@ import fastavro
 import pytest
 from tests.conftest import environment
 from tests.integration.streaming.bronze import Bronze, new_bronze, row, unreadable
-from tests.streams import TRANSACTIONS, sale
+from tests.streams import CHECKOUT, TRANSACTIONS, sale
 from typer.testing import CliRunner
 
+from headwater.audit.reading import Sought, search
 from headwater.contracts.avro import avro_schema
-from headwater.contracts.loader import load_dataset
+from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.releases import release
-from headwater.settings import Settings
-from headwater.streaming import attempts, landing, quarantine_commands, replaying
+from headwater.policy.loader import load_policy
+from headwater.settings import Settings, get_settings
+from headwater.streaming import attempts, landing, quarantine_access, quarantine_commands, replaying
 from headwater.streaming.accounting import ledger_of
 from headwater.streaming.attempts import Run, attempts_at
 from headwater.streaming.broker import Topic
@@ -287,6 +289,9 @@ def test_exported_lines_hold_bytes_and_columns(bronze: Bronze, tmp_path: Path):
 
 def test_the_commands(bronze: Bronze, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(quarantine_commands, "_stream", lambda name: bronze.dataset)
+    contracts = load_contracts(CHECKOUT / "schemas" / "contracts")
+    policy = load_policy(CHECKOUT / "schemas" / "policies", contracts)
+    monkeypatch.setattr(quarantine_access, "load_policy", lambda: policy)
     name, mend = bronze.dataset.name, tmp_path / "mend.json"
     mend.write_text('{"quantity": 1}')
 
@@ -304,3 +309,14 @@ def test_the_commands(bronze: Bronze, tmp_path: Path, monkeypatch: pytest.Monkey
     assert run("export", name, "--output", str(tmp_path / "x"), "--discarded")[1]["records"] == 3
     told = CliRunner().invoke(quarantine_commands.app, ["replay", name]).stdout
     assert told.splitlines()[-1] == "nothing in quarantine is asked for"
+
+    entries = list(search(get_settings(), Sought(dataset=name), limit=20))
+    found = [(one["tool"], one["who"], one["outcome"]) for one in reversed(entries)]
+    assert ("quarantine.replay", "ann", "allowed") in found
+    assert [tool for tool, _, _ in found].count("quarantine.export") == 1
+    masked = get_settings().model_copy(update={"quarantine_group": "analysts"})
+    monkeypatch.setattr(quarantine_access, "get_settings", lambda: masked)
+    refused = CliRunner().invoke(quarantine_commands.app, ["export", name, "--output", str(tmp_path / "y")])
+    assert isinstance(refused.exception, quarantine_access.NotForYou)
+    assert not (tmp_path / "y").exists()
+    assert next(search(get_settings(), Sought(dataset=name), limit=1))["outcome"] == "denied"
