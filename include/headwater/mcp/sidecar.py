@@ -84,7 +84,7 @@ class Sidecar:
 
     def evidence(self, asking: Asking, tables: list[str], sql: str = "") -> Evidence:
         """What an answer about these tables rests on, where no row was read; puts it on record."""
-        shown = self.shown.newer()
+        shown = self.shown.newer(tables)
         asking.answered(datasets=tables, rows=0, sql=sql)
         return Evidence(sql=sql, tables={name: shown.get(name) for name in tables}, policy=asking.applied(tables))
 

@@ -117,7 +117,7 @@ class Answering:
             result = self.warehouse.ask(asking.headers, bounded, request.parameters)
             if not judged.tables:
                 return result, {}, ()
-            after = self.shown.newer()
+            after = self.shown.newer(judged.tables)
             if same_snapshots(judged.tables, before, after):
                 return result, after, ()
             before = after

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from headwater.contracts.model import Answer, Contracts
@@ -29,6 +29,16 @@ SELECT 'gold.' || dataset AS name, 'gold.' || dataset AS iceberg, toString(snaps
 _LIVE = f"""
 SELECT 'live.' || dataset, 'bronze.' || dataset, toString(argMax(snapshot_id, updated_at)), max(updated_at),
     max(updated_at), NULL, '[]' FROM {LIVE_POSITIONS} GROUP BY dataset"""  # noqa: S608 - constants
+_PROBES = {
+    SHOWN: f"SELECT count(), max(seen_at) FROM {SHOWN}",  # noqa: S608 - constants
+    LIVE_POSITIONS: f"SELECT count(), max(updated_at) FROM {LIVE_POSITIONS}",  # noqa: S608 - constants
+}
+"""Whether anything was written since; a third of the CPU of reading it."""
+_READS = {SHOWN: _GOLD, LIVE_POSITIONS: _LIVE}
+_ONE_THREAD = {"max_threads": "1"}
+"""A second one costs more than it saves on a few rows."""
+_KEPT_IN = {"gold": SHOWN, "live": LIVE_POSITIONS}
+_State = dict[str, tuple["LoadedTable", datetime, str]]
 _ROWS = "SELECT database || '.' || name, total_rows FROM system.tables WHERE database IN ('gold', 'live')"
 
 
@@ -103,20 +113,22 @@ class Shown:
         self._warehouse = warehouse
         self._contracts = contracts
         self._there: frozenset[str] = frozenset()
-        self._state = Fresh(self._read)
+        self._probed: dict[str, tuple[list[list[Any]], _State]] = {}
+        self._state = {table: Fresh(partial(self._read, table)) for table in _PROBES}
         self._rows = Fresh(self._read_rows)
 
     def recent(self) -> Mapping[str, LoadedTable]:
         """What they showed at most a second ago, by `<database>.<dataset>`."""
-        return self._aged(self._state.recent(HOLDS_SECONDS))
+        return self._aged(*(state.recent(HOLDS_SECONDS) for state in self._state.values()))
 
-    def newer(self) -> Mapping[str, LoadedTable]:
-        """What they show now: read after this call began."""
-        return self._aged(self._state.newer())
+    def newer(self, tables: Sequence[str]) -> Mapping[str, LoadedTable]:
+        """What these tables show now: read after this call began."""
+        kept = {_KEPT_IN[name.partition(".")[0]] for name in tables}
+        return self._aged(*(self._state[table].newer() for table in sorted(kept)))
 
     def outcomes(self, dataset: str) -> list[dict[str, Any]]:
         """Each quality rule's newest outcome: {rule, severity, passed, expected, found}."""
-        found = self._state.recent(HOLDS_SECONDS).get(f"gold.{dataset}")
+        found = self._state[SHOWN].recent(HOLDS_SECONDS).get(f"gold.{dataset}")
         return json.loads(found[2]) if found else []
 
     def rows(self) -> Mapping[str, int]:
@@ -125,25 +137,32 @@ class Shown:
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[list[Any]]:
         """Rows of the platform's own tables, as the reader, who sees everything: never with text of an asker in it."""
-        return self._warehouse.ask(self._login, sql, parameters).rows
+        return self._warehouse.ask(self._login, sql, parameters, _ONE_THREAD).rows
 
-    def _aged(self, state: Mapping[str, tuple[LoadedTable, datetime, str]]) -> dict[str, LoadedTable]:
+    def _aged(self, *states: _State) -> dict[str, LoadedTable]:
         now = datetime.now(UTC)
         found = {}
-        for name, (table, seen, _) in state.items():
+        for name, (table, seen, _) in (item for state in states for item in state.items()):
             age = max(0, round((now - seen).total_seconds()))
             dataset = self._contracts.datasets.get(name.partition(".")[2])
             allowed = (dataset.freshness_seconds or dataset.latency_seconds) if dataset else None
             found[name] = replace(table, age_seconds=age, stale=allowed is not None and age > allowed)
         return found
 
-    def _read(self) -> dict[str, tuple[LoadedTable, datetime, str]]:
-        if len(self._there) < 2:
-            tables = self.ask("SELECT database || '.' || name FROM system.tables WHERE database = 'platform'")
-            self._there = frozenset(name for (name,) in tables) & {SHOWN, LIVE_POSITIONS}
-        parts = [sql for table, sql in ((SHOWN, _GOLD), (LIVE_POSITIONS, _LIVE)) if table in self._there]
-        rows = self.ask("\nUNION ALL ".join(parts)) if parts else []
-        return {row[0]: _table(*row[1:]) for row in rows}
+    def _read(self, table: str) -> _State:
+        if table not in self._there:
+            names = self.ask("SELECT database || '.' || name FROM system.tables WHERE database = 'platform'")
+            self._there = frozenset(name for (name,) in names) & set(_PROBES)
+            if table not in self._there:
+                return {}
+        probe = self.ask(_PROBES[table])
+        held = self._probed.get(table)
+        if held is not None and held[0] == probe:
+            return held[1]
+        # What is written after the probe is found by the next one.
+        state: _State = {row[0]: _table(*row[1:]) for row in self.ask(_READS[table])}
+        self._probed[table] = (probe, state)
+        return state
 
     def _read_rows(self) -> dict[str, int]:
         return {table: rows for table, rows in self.ask(_ROWS) if rows is not None}
