@@ -87,6 +87,6 @@ class Standing:
             ((applied_at, shown, loads),) = self._shown.ask(_STATE)
             loaded = dict(loads)
             marks = {table: f"{snapshot}/{loaded[table]}" for table, snapshot, *_ in shown if table in loaded}
-            self._shown.newer()
+            self._shown.newer([name for name, *_ in shown])
             self._marks, self._text = (applied_at, marks), text
         return self._marks
