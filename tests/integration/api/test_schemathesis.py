@@ -59,7 +59,7 @@ def api(stack: Settings) -> Iterator[ApiProcess]:
 @pytest.mark.parametrize(
     "phases",
     [
-        pytest.param(["fuzzing", "--max-examples=10"], id="few"),
+        pytest.param(["fuzzing", "--max-examples=5"], id="few"),
         pytest.param(["coverage,fuzzing,stateful", "--max-examples=40"], id="all", marks=pytest.mark.thorough),
     ],
 )

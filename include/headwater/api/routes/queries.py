@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +26,11 @@ LONGEST = 100_000
 Value = str | int | float | bool | None | list[str | int | float | bool | None]
 
 
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 943.0 is whole."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class QueryModel(BaseModel):
     """A question. `parameters` are bound to `{name:Type}` in the statement, never written into it."""
 
@@ -37,7 +42,9 @@ class QueryModel(BaseModel):
         # Pydantic says which names are taken, and not that others are refused.
         Field(max_length=100, json_schema_extra={"additionalProperties": False}),
     ] = {}
-    max_rows: Annotated[int | None, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")] = None
+    max_rows: Annotated[
+        int | None, BeforeValidator(_whole), Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")
+    ] = None
 
 
 @router.post(
