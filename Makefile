@@ -66,5 +66,5 @@ soak: setup ## Twenty minutes of steady events while processes are killed; nothi
 
 requirements: setup ## requirements.txt anew from the lock, for pip and the Docker image
 	@{ head -2 requirements.txt; VIRTUAL_ENV= $(BIN)/uv export --frozen --quiet --no-dev --no-emit-project --no-annotate \
-	   --extra embedded --no-header; } > requirements.txt.new
+	   --extra embedded --extra api --no-header; } > requirements.txt.new
 	@mv requirements.txt.new requirements.txt

@@ -67,6 +67,7 @@ PARTS = {
     "silver": Part("bronze to silver, and 1% more", "bench.silver:measure_silver"),
     "gold": Part("silver to gold to ClickHouse, and 1% more", "bench.gold:measure_gold"),
     "queries": Part("queries on gold from 1, 8 and 100 clients", "bench.queries:measure_queries"),
+    "api": Part("calls of the API beside ClickHouse itself", "bench.api:measure_api"),
     "mcp": Part("MCP tool calls from 1, 10 and 100 agents", "bench.agents:measure_mcp"),
     "policy": Part("allow or deny, by the policy", "bench.decisions:measure_policy"),
     "audit": Part("entries recorded; a million verified", "bench.audit:measure_audit"),

@@ -45,6 +45,7 @@ COMMANDS = {
     "table": Entry("headwater.lake.table_commands", "Look at the lake's tables, take one back, look after them."),
     "policy": Entry("headwater.policy.commands", "Who sees what of which dataset: check, test, plan, apply, explain."),
     "identity": Entry("headwater.identity.commands", "People and service accounts, and the groups that give a role."),
+    "bi": Entry("headwater.bi.commands", "Dashboards for BI tools: Grafana, Superset."),
     "metric": Entry("headwater.semantics.commands", "Figures with a name: list them, and their SQL."),
     "audit": Entry("headwater.audit.commands", "Who asked for or changed what: verify, search, export."),
     "demo": Entry("headwater.demo.commands", "The whole path on real data, then a report.", "demo"),

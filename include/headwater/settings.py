@@ -181,6 +181,7 @@ class Settings(BaseSettings):
 
     # --- Airflow and MCP
     airflow_port: int = 0
+    airflow_url: str = Field(default="", description="Where the API asks for runs; empty: the embedded Airflow")
     airflow_admin_password: SecretStr = SecretStr("")
     airflow_fernet_key: SecretStr = SecretStr("")
     airflow_secret_key: SecretStr = SecretStr("")
@@ -220,6 +221,13 @@ class Settings(BaseSettings):
     api_queue_events: int = Field(default=100_000, ge=1, description="Events that may wait for the broker at once")
     api_ack_seconds: float = Field(default=5.0, gt=0, description="The broker has this long to acknowledge an event")
     api_slow_seconds: float = Field(default=1.0, gt=0, description="An event unacknowledged so long: 429 for the next")
+
+    # --- the API that reads
+    api_cache_bytes: int = Field(default=64 * 1024**2, ge=0, description="Answers kept in the API's memory")
+    api_cache_seconds: float = Field(default=300.0, gt=0, description="An answer is kept so long at most")
+    api_cache_url: SecretStr = Field(
+        default=SecretStr(""), description="redis://…: answers are kept there, for several"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -3,11 +3,12 @@
 A batch is accepted or refused whole; with `?partial=true` its good events are accepted and the others named. 202 is
 answered after the broker has acknowledged every accepted event, and says partition and offset of each. `/health` says
 whether events are taken at present; `/openapi.json` has the events of every dataset.
+
+Beside it stand the routes that read (`headwater.api.routes`), `/graphql`, and their pages.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,18 +16,21 @@ from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from headwater.api.intake import RETRY_SECONDS, Delivered, Intake
+from headwater.api import graphql, refusing
+from headwater.api.bounded import Bounded
+from headwater.api.intake import Delivered, Intake
 from headwater.api.openapi import ANSWERS, REQUEST_BODY, describe
+from headwater.api.pages import add_pages
 from headwater.api.problems import Problem, json_response
+from headwater.api.reading.reading import Reading
+from headwater.api.routes import datasets, metrics, operations, quarantine, queries
+from headwater.api.versions import Versioned
 from headwater.contracts.model import Contracts
-from headwater.errors import HeadwaterError
 from headwater.settings import Settings
 
-log = logging.getLogger(__name__)
+READING = (datasets.router, queries.router, metrics.router, operations.router, quarantine.router, graphql.router)
 
 
 def build_app(settings: Settings, contracts: Contracts) -> FastAPI:
@@ -34,15 +38,22 @@ def build_app(settings: Settings, contracts: Contracts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.reading = Reading(settings, contracts)
         app.state.intake = await run_in_threadpool(Intake, settings, contracts)
         yield
         await run_in_threadpool(app.state.intake.close)
+        await run_in_threadpool(app.state.reading.close)
 
-    # Their pages load scripts from elsewhere.
-    app = FastAPI(title="Headwater ingestion API", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for kind in (HeadwaterError, Problem, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _refusal)
+    # FastAPI's own pages load scripts from elsewhere.
+    app = FastAPI(title="Headwater API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    for kind in refusing.KINDS:
+        app.add_exception_handler(kind, refusing.refusal)
     _add_routes(app, settings)
+    for router in READING:
+        app.include_router(router)
+    add_pages(app)
+    app.add_middleware(Bounded)
+    app.add_middleware(Versioned)
     describe(app, contracts)
     return app
 
@@ -85,23 +96,3 @@ async def _body(request: Request, most: int) -> bytes:
         if len(body) > most:
             raise too_long
     return bytes(body)
-
-
-def _refusal(_: Request, error: Exception) -> Response:
-    """Every error as a problem; what is wrong inside is said in the log, not to the sender."""
-    match error:
-        case Problem():
-            problem = error
-        case RequestValidationError():
-            names = ", ".join(str(one["loc"][-1]) for one in error.errors())
-            problem = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", f"cannot be used: {names}")
-        case HTTPException():
-            problem = Problem(HTTPStatus(error.status_code), "no-such-address", str(error.detail))
-        case HeadwaterError(retryable=True):
-            log.warning("%s", error)
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            problem = Problem(status, "unavailable", error.what, retry_after=RETRY_SECONDS)
-        case _:
-            log.error("a request failed: %s", error, exc_info=None if isinstance(error, HeadwaterError) else error)
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "the platform has a fault; its log says which")
-    return problem.response()

@@ -105,7 +105,29 @@ def describe(app: FastAPI, contracts: Contracts) -> None:
     body = generated["paths"]["/v1/events/{dataset}"]["post"]["requestBody"]["content"][JSON_TYPES[0]]
     if streams:
         body["schema"] = {"anyOf": [one, {"type": "array", "items": one}]}
+    schemas["ProblemModel"] = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": _PROBLEM["properties"],
+    }
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    _secure(generated)
     app.openapi_schema = generated
+
+
+def _secure(generated: dict[str, Any]) -> None:
+    """Say how one logs in, on every route but `/health`."""
+    generated["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the OpenID provider"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, operations in generated["paths"].items():
+        for verb, operation in operations.items():
+            if verb == "get" and path.startswith("/v1"):
+                operation["responses"]["304"] = {"description": "As it was when you last asked (If-None-Match)"}
+            if path != "/health":
+                operation["security"] = [{"bearer": []}, *([] if path.startswith("/v1/events") else [{"key": []}])]
 
 
 def event_schema(dataset: Dataset) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Problem(Exception):
         faults: Sequence[EventFault] = (),
         facts: Mapping[str, Any] | None = None,
         retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -51,6 +52,7 @@ class Problem(Exception):
         self.faults = faults
         self.facts = dict(facts or {})
         self.retry_after = retry_after
+        self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON."""
@@ -65,7 +67,8 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        headers = {**self.headers, **retry}
         if self.status is HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         return json_response(self.body(), self.status, headers, MEDIA_TYPE)

@@ -1,16 +1,17 @@
-"""The ingestion API (`headwater.api`), which takes events over HTTP and answers when the broker has them."""
+"""The API (`headwater.api`): it takes events, and answers questions about the data as the asker may see it."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
 from headwater.embedded.health import http_body
+from headwater.embedded.policy import ensure_policy
 from headwater.embedded.processes import python_command
 from headwater.embedded.service import ProcessSpec, Service
 from headwater.settings import LOOPBACK, Settings
 
 MODULE = "headwater.api"
-LIBRARIES = ("fastapi", "uvicorn")
+LIBRARIES = ("fastapi", "uvicorn", "strawberry")
 FLUSH_SECONDS = 15.0
 """On top of the broker's time: what waits for it when the server is told to stop gets its answer."""
 
@@ -37,9 +38,10 @@ def absent(settings: Settings) -> str:
 
 SERVICE = Service(
     name="api",
-    title="Ingestion API",
+    title="API",
     processes=processes,
-    address=lambda settings: f"http://{LOOPBACK}:{settings.api_port}/v1/events",
-    needs=("postgres", "kafka", "registry"),
+    prepare=ensure_policy,
+    address=lambda settings: f"http://{LOOPBACK}:{settings.api_port}/docs",
+    needs=("postgres", "kafka", "registry", "clickhouse"),
     absent=absent,
 )

@@ -10,6 +10,7 @@ from decimal import Decimal
 import clickhouse_connect
 import pytest
 from tests.conftest import environment
+from tests.integration.policy.api_process import ApiProcess, running
 
 from headwater.contracts.clickhouse import create_table_sql, table_columns, warehouse_tables
 from headwater.contracts.loader import load_contracts
@@ -154,3 +155,10 @@ def value(column: Column, i: int, turn: int, key: bool) -> object:
             return f"{column.name} {moved}" if i % 3 else f"é{moved}"
         case _:
             return Decimal(moved * 25) / 100
+
+
+@pytest.fixture(scope="package")
+def api(served: Served) -> Iterator[ApiProcess]:
+    """The API as a process of its own, and a key for each role."""
+    with running(served) as process:
+        yield process

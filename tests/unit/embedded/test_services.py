@@ -26,7 +26,7 @@ def test_no_name_means_every_service():
 def test_what_a_service_needs_comes_with_it():
     assert names("registry") == ["kafka", "registry"]
     assert names("mcp") == ["postgres", "clickhouse", "mcp"]
-    assert names("api") == ["postgres", "kafka", "registry", "api"]
+    assert names("api") == ["postgres", "kafka", "registry", "clickhouse", "api"]
 
 
 def test_an_unknown_service_is_told_with_the_known_ones():

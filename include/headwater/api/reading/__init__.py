@@ -1,0 +1,1 @@
+"""What the API's reading side is made of: selection and cursor, the way to ClickHouse, what it shows, and the cache."""
