@@ -22,9 +22,9 @@ from psycopg import sql
 from pyiceberg.exceptions import NoSuchTableError
 
 from headwater.cdc import applying
+from headwater.cdc.arrival import await_topic
 from headwater.cdc.connector import Capture
 from headwater.cdc.source import connected
-from headwater.cdc.verification import await_topic
 from headwater.contracts.layers import table_names
 from headwater.contracts.loader import load_file
 from headwater.contracts.model import Dataset

@@ -32,6 +32,26 @@ TABLES = {
 }
 """Per kind of dataset."""
 
+STREAMED = ("stream", "capture")
+METADATA_DOC = """
+# maintenance_of_metadata
+
+Every hour once unpaused (`make demo` leaves it paused): merges the small manifests of each stream's bronze table and
+expires its snapshots. A stream that commits every two seconds makes 1,800 of each in an hour, and every commit writes
+all of them anew, so that without this a day's last commits cost many times its first. No file of rows is touched;
+`maintenance` does that at night. What a reader still needs is kept, as there.
+
+**When it fails:** as `maintenance`; the next hour goes on from what this one has done.
+"""
+
+
+def maintain(task_id: str, tables: list[tuple[str, str]], doc: str, *options: str) -> None:
+    """A mapped task over (dataset, table)."""
+    SparkJobOperator.partial(
+        task_id=task_id, job="maintain_tables", map_index_template="{{ task.application_args[3] }}", doc_md=doc
+    ).expand(arguments=[["--dataset", name, "--table", table, *options] for name, table in tables])
+
+
 with DAG(
     dag_id="maintenance",
     doc_md=__doc__,
@@ -43,15 +63,26 @@ with DAG(
     default_args={**BATCH, "owner": "platform", "execution_timeout": timedelta(hours=2)},
     tags=["headwater", "lake"],
 ):
-    SparkJobOperator.partial(
-        task_id="maintain",
-        job="maintain_tables",
-        map_index_template="{{ task.application_args[-1] }}",
-        doc_md="Looks after one table; its result says what was there before, what was done, and what is there after.",
-    ).expand(
-        arguments=[
-            ["--dataset", name, "--table", table.format(name=name)]
-            for name, dataset in DATASETS.items()
-            for table in TABLES[dataset["kind"]]
-        ]
+    maintain(
+        "maintain",
+        [(name, t.format(name=name)) for name, dataset in DATASETS.items() for t in TABLES[dataset["kind"]]],
+        "Looks after one table; its result says what was there before, what was done, and what is there after.",
+    )
+
+with DAG(
+    dag_id="maintenance_of_metadata",
+    doc_md=METADATA_DOC,
+    schedule=CronTriggerTimetable("50 * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=1,
+    default_args={**BATCH, "owner": "platform", "execution_timeout": timedelta(minutes=25)},
+    tags=["headwater", "lake"],
+):
+    maintain(
+        "merge_and_expire",
+        [(name, f"bronze.{name}") for name, dataset in DATASETS.items() if dataset["kind"] in STREAMED],
+        "One stream's bronze; its result says how many manifests and snapshots were there before, and are after.",
+        "--metadata-only",
     )

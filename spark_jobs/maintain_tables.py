@@ -1,9 +1,10 @@
 """Let old rows go, compact, expire and sweep the tables of one dataset.
 
-`python spark_jobs/maintain_tables.py --dataset transactions [--table bronze.transactions] [--dry-run]`
+`python spark_jobs/maintain_tables.py --dataset transactions [--table bronze.transactions] [--metadata-only] …`
 
 The last line is one JSON object: per table files, bytes, manifests, snapshots and the time of a scan before and after,
 and what was done. What a stream has taken in within the last `--settled` minutes is not compacted.
+With `--metadata-only` small manifests are merged and snapshots expired, and no file of rows is touched.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--settled", type=int, default=minutes, help="minutes after which a stream's files may be touched"
     )
+    found.add_argument("--metadata-only", action="store_true", help="merge manifests and expire snapshots, no more")
     found.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     return found
 
@@ -36,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """Maintain each of the dataset's tables."""
     dataset = load_dataset(arguments.dataset)
-    wish = Wish(dry_run=arguments.dry_run, settled=timedelta(minutes=arguments.settled))
+    settled = timedelta(minutes=arguments.settled)
+    wish = Wish(dry_run=arguments.dry_run, metadata_only=arguments.metadata_only, settled=settled)
     return maintain(get_spark(f"maintain {dataset.name}"), get_catalog(), dataset, wish, arguments.table)
 
 

@@ -76,7 +76,7 @@ def test_every_dag_can_be_handed_to_the_scheduler(dags):
 
 
 def test_batch_tasks_are_tried_again(dags):
-    for dag_id in ("loyalty", "loyalty_restate", "maintenance"):
+    for dag_id in ("loyalty", "loyalty_restate", "maintenance", "maintenance_of_metadata"):
         assert all(task.retries >= 1 for task in dags[dag_id].tasks), dag_id
 
 
@@ -177,7 +177,7 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
 
     dags = loaded(tmp_path)
 
-    of_the_platform = {"ledger", "streams", "quarantine", "maintenance"}
+    of_the_platform = {"ledger", "streams", "quarantine", "maintenance", "maintenance_of_metadata"}
     assert set(dags) == {*of_the_platform, "facilities", "facilities_restate", "weather"}
     tasks = {dag_id: {t.task_id: t.upstream_task_ids for t in dags[dag_id].tasks} for dag_id in dags}
     of_facilities = {"silver.doors": set(), "gold.mart_doors": {"silver.doors"}, "warehouse.load": {"gold.mart_doors"}}
@@ -187,6 +187,8 @@ def test_a_new_domain_has_its_dags_without_any_python(tmp_path):
     of_doors, of_rain, of_tills = ([f"bronze.{n}", f"silver.{n}", f"silver.{n}_refused"] for n in names)
     mapped = dags["maintenance"].get_task("maintain").expand_input.value["arguments"]
     assert [arguments[-1] for arguments in mapped] == [*of_doors, "gold.mart_doors", *of_rain, *of_tills]
+    hourly = dags["maintenance_of_metadata"].get_task("merge_and_expire").expand_input.value["arguments"]
+    assert [arguments[3:] for arguments in hourly] == [[of[0], "--metadata-only"] for of in (of_doors, of_tills)]
     assert {"connector": set(), "capture": {"connector"}}.items() <= tasks["streams"].items()
     connector, capture = (dags["streams"].get_task(name) for name in ("connector", "capture"))
     assert (connector.arguments, capture.arguments) == (["cdc", "supervise", "--json"], ["cdc", "status", "--json"])

@@ -23,10 +23,11 @@ from tests.cdc import ACCOUNTS, CapturedDatabase, captured_database
 from tests.conftest import environment
 from typer.testing import CliRunner
 
+from headwater.cdc.arrival import await_topic
 from headwater.cdc.commands import app
 from headwater.cdc.snapshots import resnapshot
 from headwater.cdc.source import connected
-from headwater.cdc.verification import await_topic, verify
+from headwater.cdc.verification import verify
 from headwater.contracts.iceberg import ensure_tables
 from headwater.contracts.loader import load_file
 from headwater.kafka import client_config

@@ -25,9 +25,9 @@ from tests.streams import stream_case, tend_until
 from headwater.contracts.model import Dataset
 from headwater.lake import retention
 from headwater.lake.catalog import CatalogUnavailableError, get_catalog
+from headwater.lake.names import RefKind, create
 from headwater.lake.sessions import spark_conf
 from headwater.lake.silver import build
-from headwater.lake.tags import create_tag
 from headwater.settings import Settings
 from headwater.streaming.gaps import commit_account
 from headwater.streaming.ledger import nearest_account, retained_of
@@ -173,7 +173,7 @@ def test_who_asks_for_more_hears_of_it_and_nothing_is_lost(
     bronze.commit(row(1, 0))
     proxy.arm()
     with pytest.raises(CatalogUnavailableError):
-        create_tag(get_catalog(), bronze.table, "before-the-repair")
+        create(get_catalog(), bronze.table, RefKind.TAG, "before-the-repair")
     assert proxy.cuts == 1
     assert "before-the-repair" in bronze.table.metadata.refs
     whole(bronze.table)

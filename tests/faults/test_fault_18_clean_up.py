@@ -28,8 +28,8 @@ from headwater.contracts.model import Dataset
 from headwater.lake.catalog import get_catalog
 from headwater.lake.locks import table_lock
 from headwater.lake.maintenance import Wish, maintain_table
+from headwater.lake.names import RefKind, create
 from headwater.lake.silver import build
-from headwater.lake.tags import create_tag
 from headwater.settings import Settings
 from headwater.streaming.broker import Broker
 from headwater.streaming.live import LiveFollower
@@ -104,7 +104,7 @@ def test_expiry_waits_for_who_has_yet_to_read(lake: Lake) -> None:
         lake.arrive(dataset, [sale(offset, offset)], position(offset + 1))
     build(lake.spark, lake.catalog, dataset)
     table = lake.catalog.load_table(name)
-    create_tag(lake.catalog, table, "evidence")
+    create(lake.catalog, table, RefKind.TAG, "evidence")
     lake.spark.sql(
         f"ALTER TABLE lake.{name} CREATE BRANCH trial AS OF VERSION {table.metadata.snapshots[0].snapshot_id}"
     )

@@ -234,7 +234,7 @@ def test_with_postgres_stopped_nobody_is_answered_and_then_all_goes_on(guarded):
     try:
         with pytest.raises(AuditUnavailable), gate.ask(known, "query"):
             pass
-        assert "(ACCESS_DENIED)" in guarded.ask(query, bearer=token).text or guarded.ask(query, bearer=token).is_error
+        assert guarded.ask(query, bearer=token).status_code in (403, 500)
     finally:
         embedded.up(["postgres"], print)
     assert guarded.ask(query, bearer=token).status_code == 200

@@ -91,6 +91,7 @@ def test_days_of_a_week_are_backfilled(ui: AirflowUI, airflow: Airflow, truth: T
     ui.shoot("airflow-backfills")
 
 
+@pytest.mark.thorough
 def test_a_day_that_had_completed_runs_anew_and_changes_nothing(ui: AirflowUI, airflow: Airflow, truth: Truth) -> None:
     days = backfilled(airflow, ui, MONDAY, MONDAY)
     assert len(days) == 1

@@ -12,27 +12,23 @@ changed in between is looked at again, and told as unsettled if it never stands 
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
 
+from headwater.cdc.arrival import await_silver
 from headwater.cdc.comparison import Compared, compared, identifier, postgres_hash, postgres_key
 from headwater.cdc.connector import Capture, capture_of
 from headwater.cdc.silver_rows import SilverRows
 from headwater.cdc.source import connected
-from headwater.cdc.worker import Worker
 from headwater.contracts.loader import load_contracts
 from headwater.contracts.model import Dataset
-from headwater.errors import RetryableError, TerminalError
-from headwater.lake.catalog import get_catalog
-from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, nearest_properties
+from headwater.errors import TerminalError
 from headwater.settings import Settings
-from headwater.streaming.broker import Broker
 
 RANGE_ROWS = 10_000
 """Rows of the source in a range: few enough to be compared one by one, enough that ten million make a thousand."""
@@ -40,7 +36,6 @@ MOST_ROWS = 200_000
 """Rows that differ and are held; ranges beyond are counted only. Who finds so many needs a new snapshot, not names."""
 ROUNDS = 4
 """A row that differs in another way each time so often is told as unsettled."""
-POLL_SECONDS = 0.5
 
 Key = tuple[Any, ...]
 Hashes = tuple[int | None, int | None]
@@ -222,65 +217,6 @@ class SourceRows:
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         text = query if values else query.replace("%", "%%")
         return self._connection.execute(text.encode(), list(values)).fetchall()
-
-
-def await_topic(settings: Settings, capture: Capture, lsn: str, deadline: float) -> None:
-    """Until the connector has put all into the topics that the source's log has up to `lsn`.
-
-    A slot that was just made confirms the log up to its own beginning, before a row of the first snapshot was sent.
-    """
-    until(lambda: _streams(settings, capture), deadline, "the connector has yet to end its first snapshot")
-    until(lambda: _confirmed(settings, capture, lsn), deadline, f"the connector has yet to confirm the log up to {lsn}")
-
-
-def await_silver(settings: Settings, capture: Capture, dataset: Dataset, lsn: str, deadline: float) -> None:
-    """Until silver holds what the source's log has up to `lsn`. Raises `RetryableError` that says who is behind."""
-    await_topic(settings, capture, lsn, deadline)
-    topic = Broker(settings).topic(dataset.topic)
-    wanted = f"silver has yet to read {dataset.topic} up to {dict(topic.high)}"
-    until(lambda: _silver_has(dataset, topic.topic_id, topic.high), deadline, wanted)
-
-
-def until(condition: Callable[[], bool], deadline: float, what: str) -> None:
-    """Ask again and again. Raises `RetryableError` with `what` after the deadline."""
-    while not condition():
-        if time.monotonic() >= deadline:
-            remedy = (
-                "see `headwater cdc status` and `headwater ledger`; silver is built every 15 minutes; --wait longer"
-            )
-            raise RetryableError(f"not in time: {what}", remedy=remedy)
-        time.sleep(POLL_SECONDS)
-
-
-def _streams(settings: Settings, capture: Capture) -> bool:
-    """Whether the connector's stored position is one of the log, no longer one of its first snapshot."""
-    with Worker(settings) as worker:
-        offsets = worker.offsets(capture.connector)
-    return bool(offsets) and not any(offset.get("snapshot") for offset in offsets)
-
-
-def _confirmed(settings: Settings, capture: Capture, lsn: str) -> bool:
-    query = "SELECT confirmed_flush_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s"
-    with connected(settings, capture.database) as connection:
-        row = connection.execute(query, (lsn, capture.slot)).fetchone()
-    if row is None:
-        raise TerminalError(
-            f"the source has no replication slot {capture.slot}: nothing is captured",
-            where=capture.database,
-            remedy="`headwater cdc apply`; or compare what is there with --wait 0",
-        )
-    return bool(row[0])
-
-
-def _silver_has(dataset: Dataset, topic_id: str, ends: Mapping[int, int]) -> bool:
-    key = f"{INPUT_OFFSETS_PREFIX}bronze.{dataset.name}"
-    told = nearest_properties(get_catalog().load_table(f"silver.{dataset.name}"), key).get(key)
-    position = json.loads(told) if told else {"topic_id": None, "offsets": {}}
-    read = {int(partition): offset for partition, offset in position["offsets"].items()}
-    empty = not any(ends.values())
-    return empty or (
-        position["topic_id"] == topic_id and all(read.get(partition, 0) >= end for partition, end in ends.items())
-    )
 
 
 @contextmanager

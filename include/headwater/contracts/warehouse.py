@@ -31,6 +31,11 @@ def apply_warehouse(dataset: Dataset) -> list[Migration]:
     return planned
 
 
+def is_applied(client: Client, dataset: Dataset, table: WarehouseTable) -> bool:
+    """Whether the table is what the contract declares. Raises `ContractError` where it can never become so."""
+    return not _plan(client, dataset, table)
+
+
 def _plan(client: Client, dataset: Dataset, table: WarehouseTable) -> list[Migration]:
     place = {"database": table.database, "table": dataset.name}
     known = client.query("SELECT count() FROM system.databases WHERE name = {database:String}", parameters=place)

@@ -86,12 +86,12 @@ def probe_of(table: Table) -> Probe:
     return Probe(table.schema().fields[0].name, max(sorted(files), key=files.__getitem__, default=""))
 
 
-def measure(catalog: Catalog, name: str, probe: Probe) -> Size:
-    """The table as it is now."""
+def measure(catalog: Catalog, name: str, probe: Probe | None) -> Size:
+    """The table as it is now; without a probe no rows are read, and its two numbers are 0."""
     planning, tasks = _timed(lambda: _tasks(catalog.load_table(name)))
     table = catalog.load_table(name)
-    probed = [task for task in tasks if str(task.file.partition) == probe.partition]
-    reading, _ = _timed(lambda: _read(table, probe.column, probed))
+    probed = [task for task in tasks if probe and str(task.file.partition) == probe.partition]
+    reading, _ = _timed(lambda: _read(table, probe.column, probed)) if probe else (0.0, 0)
     found = manifests(table)
     return Size(
         data_files=len(tasks),

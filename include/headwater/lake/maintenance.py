@@ -10,6 +10,8 @@
 
 All of it is done under the table's lock, which builds, restatements and replays hold too. A stream does not take it:
 appends and maintenance get along, and neither can make the other fail for good. `dry_run` says what each would do.
+A stream makes a snapshot and a manifest every few seconds, and each commit writes all of them anew: `metadata_only`
+merges manifests and expires snapshots, often, between the nights that do the rest.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ from headwater.lake.bounds import literal
 from headwater.lake.commits import CATALOG
 from headwater.lake.compaction import Scope
 from headwater.lake.locks import table_lock
+from headwater.lake.names import POSITION_TAG, move_tag
 from headwater.lake.readers import STREAM, Reader, oldest_needed, readers_of, under_way, unread
 from headwater.lake.references import time_of
 from headwater.lake.snapshots import ancestry, head_id
-from headwater.lake.tags import POSITION_TAG, move_tag
 
 KEEP = {Kind.STREAM: timedelta(hours=1), Kind.CAPTURE: timedelta(hours=1)}
 KEEP_BY_DEFAULT = timedelta(days=5)
@@ -55,6 +57,7 @@ class Wish:
     """How a run differs from the usual: `keep` snapshots so long, files settle after `settled`, the time is `now`."""
 
     dry_run: bool = False
+    metadata_only: bool = False
     keep: timedelta | None = None
     settled: timedelta = SETTLED
     now: datetime | None = None
@@ -88,7 +91,7 @@ def maintain_table(
     begun = time.monotonic()
     with nullcontext() if wish.dry_run else table_lock(name, purpose="maintain"):
         table = catalog.load_table(name)
-        probe = effects.probe_of(table)
+        probe = None if wish.metadata_only else effects.probe_of(table)
         run: dict[str, Any] = {"before": effects.measure(catalog, name, probe).as_json(), "done": {}}
         if head_id(table) is None:
             return run
@@ -96,7 +99,8 @@ def maintain_table(
         if wish.dry_run:
             return run
         run["after"] = effects.measure(catalog, name, probe).as_json()
-    effects.store(name, dataset.name, time.monotonic() - begun, run)
+    if not wish.metadata_only:  # every hour, of every stream: nobody would find the nights among them
+        effects.store(name, dataset.name, time.monotonic() - begun, run)
     log.info("%s: %s", name, told(run))
     return run
 
@@ -117,20 +121,30 @@ class _Table:
     def work(self) -> dict[str, Any]:
         """All steps; what each did, or would do."""
         readers = readers_of(self.catalog, self.dataset, self.name)
-        limit, held_by = self._limit(readers)
+        limit = self._limit(readers)
+        if self.wish.metadata_only:
+            return self._forget(readers, limit)
         done: dict[str, Any] = {"retention": self._let_go(readers)}
         order = () if self.name.startswith("bronze.") or self.name.endswith("_refused") else self.dataset.sort_by
         scope = Scope(self.wish.moment - self.wish.settled if self.is_stream else None, order)
         if self.wish.dry_run:
-            table = self._load()
-            done["compact"] = compaction.plan(table, scope).as_json()
-            done["manifests"] = {"small": compaction.small_manifests(table)}
+            done["compact"] = compaction.plan(self._load(), scope).as_json()
         else:
             done["compact"] = compaction.compact(self.spark, self.catalog, self.name, scope)
+        done |= self._forget(readers, limit)
+        done["orphans"] = self._sweep(orphan_limit(self._load(), self.is_stream, readers, self.wish.moment))
+        return done
+
+    def _forget(self, readers: list[Reader], limit: tuple[datetime, str | None]) -> dict[str, Any]:
+        """Merge small manifests, expire snapshots."""
+        older_than, held_by = limit
+        done: dict[str, Any] = {}
+        if self.wish.dry_run:
+            done["manifests"] = {"small": compaction.small_manifests(self._load())}
+        else:
             done["manifests"] = compaction.rewrite_manifests(self.spark, self.catalog, self.name)
             tag_position(self.catalog, self.name, readers)
-        done["expire"] = self._expire(limit) | ({"held_by": held_by} if held_by else {})
-        done["orphans"] = self._sweep(orphan_limit(self._load(), self.is_stream, readers, self.wish.moment))
+        done["expire"] = self._expire(older_than) | ({"held_by": held_by} if held_by else {})
         return done
 
     def _load(self) -> Table:

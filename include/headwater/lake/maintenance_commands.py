@@ -16,6 +16,9 @@ SHOWN = ("data_files", "delete_files", "bytes", "rows", "manifests", "snapshots"
 def maintain(
     name: Annotated[str, typer.Argument(help="The table, as gold.fct_sales; its name alone where one layer has it")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing")] = False,
+    metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Merge manifests and expire snapshots, no more")
+    ] = False,
     settled: Annotated[
         int | None, typer.Option(min=0, help="Leave alone what a stream took in within so many minutes; default: 60")
     ] = None,
@@ -34,7 +37,8 @@ def maintain(
     opened = open_table(get_catalog(), name)
     full = table_name(opened)
     dataset = load_dataset(opened.properties.get("headwater.dataset", full.split(".")[1]))
-    wish = Wish(dry_run=dry_run, settled=SETTLED if settled is None else timedelta(minutes=settled))
+    settles = SETTLED if settled is None else timedelta(minutes=settled)
+    wish = Wish(dry_run=dry_run, metadata_only=metadata_only, settled=settles)
     try:
         run = maintain(get_spark(f"maintain {full}"), get_catalog(), dataset, wish, full)[full]
     finally:

@@ -27,7 +27,8 @@ from headwater.lake.event_time import event_time
 from headwater.lake.history import version_time
 from headwater.lake.locks import table_lock
 from headwater.lake.refusals import one_per_place, refused_name, restate_refused
-from headwater.lake.silver import Tables, judge_silver, judged, run_merge, silver_names, write_history
+from headwater.lake.silver import judge_silver, judged
+from headwater.lake.silver_write import Tables, run_merge, silver_names, write_history
 from headwater.lake.snapshots import INPUT_OFFSETS_PREFIX, INPUT_PREFIX, head_id, nearest_properties
 from headwater.lake.truncation import TRUNCATED_PREFIX, buried
 

@@ -27,6 +27,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.table import Table
 from pyspark.sql import SparkSession
 
@@ -38,8 +39,9 @@ from headwater.lake.batches import file_batches
 from headwater.lake.bounds import literal
 from headwater.lake.catalog import CatalogUnavailableError
 from headwater.lake.changes import RETENTION
-from headwater.lake.commits import CATALOG
+from headwater.lake.commits import CATALOG, CommitConflict
 from headwater.lake.conform import quoted
+from headwater.lake.references import table_name
 from headwater.lake.snapshots import TOKEN, with_token
 from headwater.settings import get_settings
 from headwater.streaming.accounting import of_topic
@@ -178,7 +180,7 @@ def _delete(table: Table, cut: Cut, noted: Mapping[str, str] | None = None) -> N
     """Delete all old rows, and note `noted` as properties of the table, in one commit.
 
     By PyIceberg, since it can do both at once, and since whole files go without Spark. Other writers' commits in
-    between are followed.
+    between are followed. Raises `CommitConflict` where they came first each time.
     """
     token = uuid.uuid4().hex
     told = {RETENTION: cut.condition, TOKEN: token, **(noted or {})}
@@ -190,6 +192,10 @@ def _delete(table: Table, cut: Cut, noted: Mapping[str, str] | None = None) -> N
     except CatalogUnavailableError:
         if with_token(table.refresh(), token) is None:
             raise  # otherwise the rows have gone, and only the answer was lost
+    except (CommitFailedException, ValidationException) as error:
+        name = table_name(table)
+        remedy = "nothing was changed; the next maintenance tries again"
+        raise CommitConflict("another writer changed the table in each try", where=name, remedy=remedy) from error
 
 
 def _counted(table: Table, account: Account, cut: Cut) -> Retained:

@@ -20,10 +20,10 @@ from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.errors import RetryableError, TerminalError
 from headwater.lake.inspection import live_rows
 from headwater.lake.locks import table_lock
+from headwater.lake.names import RefKind, names
 from headwater.lake.readers import readers_of
 from headwater.lake.references import open_table, published, resolve, table_name
 from headwater.lake.snapshots import ancestry, head_id, nearest_with
-from headwater.lake.tags import tags
 from headwater.streaming.ledger import OFFSETS
 
 WAIT_SECONDS = 60.0
@@ -87,7 +87,7 @@ def _plan(catalog: Catalog, contracts: Contracts, table: Table, reference: str) 
     target, main = resolve(table, reference), list(ancestry(table))
     if not main:
         raise RollbackRefused("nothing has been committed to it", where=name, remedy="there is nothing to undo")
-    if target.snapshot_id not in published(table) | set(tags(table).values()):
+    if target.snapshot_id not in published(table) | set(names(table, RefKind.TAG).values()):
         raise RollbackRefused(
             f"snapshot {target.snapshot_id} was never published: nobody has judged it good",
             where=name,

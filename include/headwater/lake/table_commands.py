@@ -1,6 +1,6 @@
-"""`headwater table history|show|diff|tag|rollback`: look at the lake's tables, and take one back. Without Spark.
+"""`headwater table history|show|diff|rollback`: look at the lake's tables, and take one back. Without Spark.
 
-`maintain` and `maintained` are in `maintenance_commands`.
+`tag` and `branch` are in `name_commands`, `maintain` and `maintained` in `maintenance_commands`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from headwater.console import Json, console, noun, say, table
 from headwater.lake.maintenance_commands import maintain, maintained
+from headwater.lake.name_commands import branch, tag
 
 if TYPE_CHECKING:
     from headwater.lake.difference import Difference
@@ -28,6 +29,8 @@ Name = Annotated[str, typer.Argument(help="The table, as gold.fct_sales; its nam
 app = noun("Look at the lake's tables, take one back, keep them fast and small.")
 app.command(epilog="Example: headwater table maintain bronze.transactions --dry-run")(maintain)
 app.command()(maintained)
+app.command()(tag)
+app.command(epilog="Example: headwater table branch gold.fct_sales what-if --at 2026-01-31T12:00")(branch)
 
 
 @app.command()
@@ -152,36 +155,6 @@ def _print_difference(found: Difference) -> None:
     for column in found.columns:
         detail = f": {column.before or ''} → {column.after or ''}" if column.before or column.after else ""
         typer.echo(f"column {column.column} {column.change}{detail}")
-
-
-@app.command()
-def tag(
-    name: Name,
-    label: Annotated[str | None, typer.Argument(metavar="TAG", help="The tag; without it, all are listed")] = None,
-    at: Annotated[str, typer.Option("--at", help="The snapshot: an id, another tag, or a time in UTC")] = "main",
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away")] = False,
-    as_json: Json = False,
-) -> None:
-    """Name a snapshot, so that maintenance keeps it; list the names, or take one away."""
-    from headwater.lake.catalog import get_catalog
-    from headwater.lake.references import open_table
-    from headwater.lake.tags import create_tag, remove_tag, tags
-
-    catalog = get_catalog()
-    opened = open_table(catalog, name)
-    if label is None:
-        if remove:
-            raise typer.BadParameter("say which tag", param_hint="TAG")
-        found = tags(opened)
-        lines = [f"{one}  {snapshot_id}" for one, snapshot_id in found.items()]
-        say(as_json, found, "\n".join(lines) or "no snapshot has a name")
-    elif remove:
-        was = remove_tag(catalog, opened, label)
-        say(as_json, {"removed": label, "snapshot_id": was}, f"removed; snapshot {was} may expire now")
-    else:
-        named = create_tag(catalog, opened, label, at).snapshot_id
-        text = f"{label} is snapshot {named}; it is kept, with its rows, until the tag is removed"
-        say(as_json, {"tag": label, "snapshot_id": named}, text)
 
 
 @app.command(epilog="Example: headwater table rollback gold.fct_sales before-the-repair --yes")

@@ -24,8 +24,10 @@ from pyiceberg.table import DataScan, IncrementalAppendScan, Table
 from pyiceberg.table.snapshots import Snapshot
 
 from headwater.contracts.layers import ATTEMPT, INGESTED_AT, OFFSET, PARTITION
+from headwater.contracts.loader import load_file
 from headwater.contracts.model import Dataset
-from headwater.errors import HeadwaterError, RetryableError, TerminalError
+from headwater.contracts.warehouse import is_applied
+from headwater.errors import ContractError, HeadwaterError, RetryableError, TerminalError
 from headwater.lake.batches import file_batches
 from headwater.lake.catalog import get_catalog
 from headwater.lake.snapshots import ancestry, operation_of, properties_of
@@ -75,6 +77,7 @@ class LiveFollower:
         self.state: dict[str, Any] = {"state": "starting"}
         self.wake = threading.Event()
         self._rows = LiveRows(dataset)
+        self._complaint = ""
         self._client: Client | None = None
         self._position: LivePosition | None = None
         self._views: tuple[LiveView, ...] = ()
@@ -126,6 +129,7 @@ class LiveFollower:
         """
         with explained(self._table):
             client = self._connected()
+            self._take_up_contract(client)
             if self._views:
                 self._views = make_views(client, self._views)
             try:
@@ -151,6 +155,26 @@ class LiveFollower:
             if self._position is not None:
                 self._record(client, self._position)  # from now on, one of an earlier writer is refused
         return self._client
+
+    def _take_up_contract(self, client: Client) -> None:
+        """Go on by a contract that has changed, once `contract apply` has brought the live table up to it.
+
+        Producers may write a new column from then on, and the stream goes on without a restart.
+        """
+        try:
+            declared = load_file(self.dataset.path)
+            if declared == self.dataset or declared.name != self.dataset.name or declared.live is None:
+                return
+            if not is_applied(client, declared, declared.live):
+                return
+        except ContractError as error:
+            if str(error) != self._complaint:
+                log.warning("%s: the contract cannot be used, the former goes on: %s", self._table, error)
+            self._complaint = str(error)
+            return
+        log.info("%s: the contract has changed", self._table)
+        self.dataset = declared
+        self._rows = LiveRows(declared)
 
     def _close(self) -> None:
         client, self._client = self._client, None

@@ -153,6 +153,25 @@ def test_what_a_stream_took_in_lately_is_left_alone_and_snapshots_go_by_the_cont
         assert planned["done"]["expire"]["older_than"] == (now - kept).isoformat(timespec="seconds")
 
 
+def test_between_the_nights_only_metadata_is_looked_after(lake: Lake) -> None:
+    dataset = _without_live(new_dataset(lake))
+    name, later = f"bronze.{dataset.name}", dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
+    for offset in range(12):
+        lake.arrive(dataset, [sale(1000 + offset, offset)], position(offset + 1))
+    build(lake.spark, lake.catalog, dataset)
+    files = set(lake.catalog.load_table(name).inspect.files()["file_path"].to_pylist())
+
+    run = maintain_table(lake.spark, lake.catalog, dataset, name, Wish(metadata_only=True, now=later))
+
+    assert set(run["done"]) == {"manifests", "expire"}
+    assert (run["before"]["manifests"], run["after"]["manifests"]) == (12, 1)
+    assert (run["before"]["snapshots"], run["done"]["expire"]["snapshots"]) == (12, 11)
+    kept = lake.catalog.load_table(name)
+    assert set(kept.inspect.files()["file_path"].to_pylist()) == files
+    assert len(lake.rows(name)) == 12
+    assert json.loads(CliRunner().invoke(app, ["maintained", name, "--json"]).stdout) == []
+
+
 def _without_live(dataset: Dataset) -> Dataset:
     """The dataset without a live table, so that no ClickHouse is asked; its rows of 2017 are kept."""
     return dataclasses.replace(dataset, live=None, retention_days={"bronze": 36_500, "silver": 36_500})

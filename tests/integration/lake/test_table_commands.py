@@ -109,13 +109,25 @@ def test_tags_are_listed_and_removed(catalog: Catalog, table: Table) -> None:
     assert told("tag", "gold.fct_sales") == {}
 
 
+def test_a_branch_is_listed_compared_and_removed(catalog: Catalog, table: Table) -> None:
+    first = str(table.metadata.snapshots[0].snapshot_id)
+    assert told("branch", "gold.fct_sales", "what-if", "--at", first) == {
+        "branch": "what-if",
+        "snapshot_id": int(first),
+    }
+    assert told("branch", "gold.fct_sales") == {"what-if": int(first)}
+    assert told("diff", "gold.fct_sales", "what-if", "main")["rows_added"] == 5
+    assert told("branch", "gold.fct_sales", "what-if", "--remove")["removed"] == "what-if"
+    assert told("branch", "gold.fct_sales") == {}
+
+
 def test_people_get_tables_and_sentences(catalog: Catalog, table: Table) -> None:
     first = str(table.metadata.snapshots[0].snapshot_id)
     for arguments, words in (
         (("history", "fct_sales", "--limit", "2"), "and 1 older ones"),
         (("show", "fct_sales"), "6 rows, 3 data files"),
         (("diff", "fct_sales", first), "5 rows came, 0 went"),
-        (("tag", "fct_sales"), "no snapshot has a name"),
+        (("tag", "fct_sales"), "there is no tag"),
         (("rollback", "fct_sales", first), "nothing was changed: --yes does it"),
         (("rollback", "fct_sales", first, "--yes"), "brings back what was undone"),
     ):

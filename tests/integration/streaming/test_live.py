@@ -1,7 +1,10 @@
 """The live table follows bronze: what it takes when its position, bronze's history or the topic is gone."""
 
+import os
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +12,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from tests.integration.streaming.bronze import Bronze, new_bronze, row
 
+from headwater.contracts.iceberg import apply_table
+from headwater.contracts.loader import load_dataset, load_file
+from headwater.contracts.warehouse import apply_warehouse
 from headwater.errors import RetryableError
+from headwater.lake.catalog import get_catalog
 from headwater.settings import Settings
 from headwater.streaming.ledger import Account
 from headwater.streaming.live import LiveFollower
@@ -66,6 +73,46 @@ def test_an_empty_table_is_filled_with_all_of_bronze_though_its_first_snapshots_
     assert LiveFollower(bronze.dataset).catch_up() == 9
     assert seen(client, bronze) == list(range(9))
     assert LiveFollower(bronze.dataset).catch_up() == 0
+
+
+COLUMN = """
+      - name: campaign
+        logicalType: string
+        physicalType: string
+        description: Came later
+"""
+
+
+def test_a_column_that_the_contract_gains_is_taken_from_the_apply_on_without_a_restart(
+    client: Client, tmp_path: Path
+) -> None:
+    """A follower that kept the contract it began with would leave the column empty, in silence."""
+    name = f"live_{uuid.uuid4().hex[:10]}"
+    text = load_dataset("transactions").path.read_text().replace("transactions", name)
+    path = tmp_path / "loyalty" / f"{name}.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    bronze = new_bronze(dataset=load_file(path))
+    follower = LiveFollower(bronze.dataset)
+    bronze.commit(row(0, 0))
+    follower.catch_up()
+    mark = "\n      - name: week\n"
+    assert mark in text
+    path.write_text(text.replace(mark, COLUMN + mark[1:]))
+    os.utime(path, ns=(path.stat().st_mtime_ns + 1,) * 2)
+    bronze.dataset = load_file(path)
+    apply_table(get_catalog(), bronze.dataset, bronze.name)
+    bronze.commit(row(1, 1))
+    assert follower.catch_up() == 1, "not applied to ClickHouse yet: the former contract goes on"
+
+    apply_warehouse(bronze.dataset)
+    bronze.commit(row(2, 2, campaign="spring"))
+    assert follower.catch_up() == 1
+    assert seen(client, bronze, "basket_id, campaign") == [(0, None), (1, None), (2, "spring")]
+    path.write_text("no contract")
+    bronze.commit(row(3, 3, campaign="summer"))
+    assert follower.catch_up() == 1, "a file that is being edited stops nothing"
+    assert seen(client, bronze, "basket_id, campaign")[-1] == (3, "summer")
 
 
 def test_a_table_that_was_made_anew_is_filled_anew(bronze: Bronze, client: Client):

@@ -93,6 +93,7 @@ def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_pa
     assert case.ledger(exact=True).unaccounted == new.ledger(exact=True).unaccounted == 0
 
 
+@pytest.mark.thorough
 def test_a_stream_that_has_failed_stays_stopped_until_somebody_starts_it(case: StreamCase, tmp_path: Path):
     sound, other = stream_case(case.settings), stream_case(case.settings)
     for one in (sound, other):
@@ -192,6 +193,7 @@ def started_at(case: StreamCase) -> str:
     return str(supervision.statuses([case.dataset.name])[0].heartbeat["started_at"])
 
 
+@pytest.mark.thorough
 def test_a_stream_without_a_topic_waits_for_it(stack: Settings, tmp_path: Path):
     case = stream_case(stack)
     case.admin.delete_topics([case.dataset.topic])[case.dataset.topic].result()

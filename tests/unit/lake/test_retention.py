@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -17,6 +17,7 @@ from headwater.contracts.iceberg import apply_table
 from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.model import Contracts, Dataset, Kind
 from headwater.lake.changes import RETENTION, changed_partitions
+from headwater.lake.commits import CommitConflict
 from headwater.lake.retention import Cut, _drop_stream, cut_of, drop, longest_gold, not_beyond
 from headwater.lake.snapshots import properties_of
 from headwater.lake.spread import has_changed
@@ -136,6 +137,27 @@ def test_whole_files_of_gold_go_in_a_commit_that_says_so(tmp_path: Path) -> None
     assert sorted(table.scan().to_arrow()["sale_date"].to_pylist()) == [date(2017, 2, 1), date(2017, 3, 2)]
     assert properties_of(table.current_snapshot())[RETENTION] == "`sale_date` < DATE'2017-02-01'"
     assert not has_changed(table, read)
+
+
+def test_a_writer_that_comes_first_each_time_is_told_of_and_nothing_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, schema = new_catalog(tmp_path), pa.schema([("sale_date", pa.date32())])
+    table = catalog.create_table("gold.fct_sales", schema)
+    table.append(pa.table({"sale_date": [date(2017, 1, 5)]}, schema))
+    commit = catalog.commit_table
+
+    def after_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(catalog, "commit_table", commit)
+        catalog.load_table("gold.fct_sales").append(pa.table({"sale_date": [date(2019, 1, 5)]}, schema))
+        monkeypatch.setattr(catalog, "commit_table", after_another)
+        return commit(*arguments)
+
+    monkeypatch.setattr(catalog, "commit_table", after_another)
+    cut = Cut("sale_date", date(2018, 1, 1), 100)
+    with pytest.raises(CommitConflict, match=r"gold\.fct_sales.*the next maintenance tries again"):
+        drop(cast(SparkSession, None), catalog, dataset("fct_sales"), "gold.fct_sales", cut)
+    assert date(2017, 1, 5) in catalog.load_table("gold.fct_sales").scan().to_arrow()["sale_date"].to_pylist()
 
 
 def test_what_went_by_age_is_no_change_to_what_was_built_from_it(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""Names for snapshots. A snapshot that has one is kept by maintenance, with its rows, until the name is removed."""
+"""Names for snapshots: tags, which stay where they are, and branches, which may be written on beside main.
+
+A snapshot that has one is kept by maintenance, with its rows, until the name is removed.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import StrEnum
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
@@ -23,46 +27,59 @@ TRIES = 10
 """A stream commits to its bronze every two seconds; a tag meets it now and then, and hardly ever twice."""
 
 
-class TagRefused(TerminalError):
+class RefKind(StrEnum):
+    """What may name a snapshot."""
+
+    TAG = "tag"
+    BRANCH = "branch"
+
+
+class NameRefused(TerminalError):
     """The name cannot be given or taken away."""
 
 
-def tags(table: Table) -> dict[str, int]:
-    """The snapshot of each tag, by name."""
+def names(table: Table, kind: RefKind) -> dict[str, int]:
+    """The snapshot of each tag, or the newest of each branch, by name; main is not told."""
     refs = sorted(table.metadata.refs.items())
-    return {name: ref.snapshot_id for name, ref in refs if ref.snapshot_ref_type == "tag"}
+    return {name: ref.snapshot_id for name, ref in refs if ref.snapshot_ref_type.value == kind and name != "main"}
 
 
-def create_tag(catalog: Catalog, table: Table, name: str, reference: str = "main") -> Snapshot:
-    """Name a snapshot that readers have seen. Raises `TagRefused`, `NoSuchSnapshot`."""
+def create(catalog: Catalog, table: Table, kind: RefKind, name: str, reference: str = "main") -> Snapshot:
+    """Name a snapshot that readers have seen. Raises `NameRefused`, `NoSuchSnapshot`."""
     where = table_name(table)
     if not NAME.fullmatch(name) or name in RESERVED or parse_time(name):
         remedy = f"use a letter, then letters, digits, '.', '_' and '-', and none of {', '.join(sorted(RESERVED))}"
-        raise TagRefused(f"'{name}' cannot be the name of a tag", where=where, remedy=remedy)
+        raise NameRefused(f"'{name}' cannot be the name of a {kind}", where=where, remedy=remedy)
     snapshot = resolve(table, reference)
-    if name in table.metadata.refs:
-        there = table.metadata.refs[name].snapshot_id
-        remedy = f"choose another name, or remove it: `headwater table tag {where} {name} --remove`"
-        raise TagRefused(f"'{name}' names snapshot {there} already", where=where, remedy=remedy)
-    if snapshot.snapshot_id not in published(table) | set(tags(table).values()):
-        raise TagRefused(
+    if (there := table.metadata.refs.get(name)) is not None:
+        command = f"headwater table {there.snapshot_ref_type.value} {where} {name} --remove"
+        remedy = f"choose another name, or remove it: `{command}`"
+        raise NameRefused(f"'{name}' names snapshot {there.snapshot_id} already", where=where, remedy=remedy)
+    if snapshot.snapshot_id not in published(table) | set(names(table, RefKind.TAG).values()):
+        raise NameRefused(
             f"snapshot {snapshot.snapshot_id} was never published: no reader of the table has seen it",
             where=where,
             remedy=f"take one that `headwater table history {where}` shows as main or undone",
         )
-    _commit(catalog, where, lambda change: change.create_tag(snapshot.snapshot_id, name))
+    if kind is RefKind.TAG:
+        _commit(catalog, where, lambda change: change.create_tag(snapshot.snapshot_id, name))
+    else:
+        _commit(catalog, where, lambda change: change.create_branch(snapshot.snapshot_id, name))
     return snapshot
 
 
-def remove_tag(catalog: Catalog, table: Table, name: str) -> int:
-    """Take a name away and return the snapshot it named, which may now expire. Raises `TagRefused`."""
-    where, found = table_name(table), tags(table)
+def remove(catalog: Catalog, table: Table, kind: RefKind, name: str) -> int:
+    """Take a name away and return the snapshot it named, which may now expire. Raises `NameRefused`."""
+    where, found = table_name(table), names(table, kind)
     if name in RESERVED:
-        raise TagRefused(f"'{name}' is the platform's own", where=where, remedy="leave it: a reader depends on it")
+        raise NameRefused(f"'{name}' is the platform's own", where=where, remedy="leave it: a reader depends on it")
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise TagRefused(f"there is no tag '{name}'", where=where, remedy=f"tags are: {known}")
-    _commit(catalog, where, lambda change: change.remove_tag(name))
+        raise NameRefused(f"there is no {kind} '{name}'", where=where, remedy=f"there are: {known}")
+    if kind is RefKind.TAG:
+        _commit(catalog, where, lambda change: change.remove_tag(name))
+    else:
+        _commit(catalog, where, lambda change: change.remove_branch(name))
     return found[name]
 
 
