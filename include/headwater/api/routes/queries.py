@@ -26,6 +26,9 @@ LONGEST = 100_000
 Value = str | int | float | bool | None | list[str | int | float | bool | None]
 
 
+MostRows = Annotated[int, Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")]
+
+
 def _whole(value: Any) -> Any:
     """JSON has one kind of number: 943.0 is whole."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -42,9 +45,7 @@ class QueryModel(BaseModel):
         # Pydantic says which names are taken, and not that others are refused.
         Field(max_length=100, json_schema_extra={"additionalProperties": False}),
     ] = {}
-    max_rows: Annotated[
-        int | None, BeforeValidator(_whole), Field(ge=1, le=100_000_000, description="Rows; JSON has at most 1000")
-    ] = None
+    max_rows: Annotated[MostRows, BeforeValidator(_whole)] | None = None
 
 
 @router.post(
