@@ -97,6 +97,18 @@ def test_a_chain_rebuilt_as_a_whole_is_caught_by_the_anchor(rows, anchor):
     assert found(chain(["{}"] * 10), anchor) == (Fault.REBUILT, 1)
 
 
+def test_a_tail_that_was_cut_off_and_has_grown_again_is_caught_by_what_the_anchor_has_seen_twice(rows, anchor):
+    grown = [*rows[:6], *chain(["{}"] * 4, after=rows[5])]
+    anchor.append(8, grown[7][2])
+    anchor.append(10, grown[9][2])
+    assert found(grown, anchor) == (Fault.REBUILT, 5)
+
+
+def test_two_checkpoints_that_say_the_same_are_sound(rows, anchor):
+    anchor.append(8, rows[7][2])
+    assert found(rows, anchor) == (None, None)
+
+
 def test_entries_without_any_checkpoint_prove_nothing(rows, anchor):
     anchor.path.unlink()
     assert found(rows, anchor) == (Fault.ANCHORS, None)
