@@ -115,7 +115,8 @@ class Asking:
             self._gate.auditor.record(replace(entry, outcome=Outcome.FAILED, reason=kind.__name__))
 
     def _entry(self, datasets: Sequence[str], rows: int | None, sql: str) -> Entry:
-        names = [name.rpartition(".")[2] for name in datasets]
+        # Some are known by their contract alone: a stream, whose ledger or quarantine was asked for.
+        names = sorted({name.rpartition(".")[2] for name in datasets})
         views = [self.caller.role.views[name] for name in names if name in self.caller.role.views]
         filters = sorted({f"{view.dataset}: {view.rows}" for view in views if view.rows})
         return Entry(
@@ -123,7 +124,7 @@ class Asking:
             surface=str(self.surface),
             tool=self.tool,
             purpose=self.purpose,
-            datasets=tuple(sorted({view.dataset for view in views})),
+            datasets=tuple(names),
             rows_filter="; ".join(filters),
             rows=rows,
             policy_version=self.policy_version,

@@ -64,3 +64,9 @@ def test_a_question_to_the_api_that_fails_is_recorded_with_what_it_would_have_re
     with pytest.raises(ConnectionError), asking:
         Standpoint(asking, Broken(), load_contracts()).judged(asked)
     assert (kept[0].datasets, kept[0].statement) == (("dim_store",), fingerprint(SQL))
+
+
+def test_a_dataset_that_has_no_rows_in_clickhouse_is_recorded_too(asking, kept):
+    with asking:
+        asking.answered(datasets=("coupon_redemptions", "gold.dim_store"), rows=3)
+    assert kept[0].datasets == ("coupon_redemptions", "dim_store")
