@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,20 +22,26 @@ from typing import TYPE_CHECKING, Any
 import fastavro
 import psutil
 import pyarrow as pa
+from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from ruamel.yaml import YAML
 
 from headwater.contracts.avro import avro_schema
-from headwater.contracts.loader import load_dataset
+from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
 from headwater.kafka import client_config
 from headwater.lake.catalog import get_catalog
+from headwater.policy import applying
+from headwater.policy.bundle import APPLIED
+from headwater.policy.loader import load_policy
+from headwater.policy.model import Policy
 from headwater.settings import Settings, child_environment
 from headwater.streaming.accounting import StreamLedger, ledger_of
 from headwater.streaming.broker import Broker
 from headwater.streaming.runner import StreamRunner
+from headwater.warehouse.client import writer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -191,6 +197,28 @@ def own_policy(roles: Sequence[str], project: Path) -> None:
         "groups": {"privacy": {"role": "privacy_officer"}},
     }
     (folder / "policy.yaml").write_text(json.dumps(policy))  # YAML takes JSON
+
+
+@contextmanager
+def in_force(project: Path) -> Iterator[None]:
+    """Put the project's policy in force, without its views; afterwards, what was before."""
+    schemas = project / "schemas"
+    policy = load_policy(schemas / "policies", load_contracts(schemas / "contracts"))
+    with writer() as client:
+        for statement in applying.CREATE:
+            client.command(statement)
+        before = applying.applied(client)
+        _enforce(client, policy)
+        try:
+            yield
+        finally:
+            client.command(f"TRUNCATE TABLE {APPLIED}")
+            if before is not None:
+                _enforce(client, before)
+
+
+def _enforce(client: Client, policy: Policy) -> None:
+    client.insert(APPLIED, [[policy.version, json.dumps(asdict(policy))]], column_names=["version", "policy"])
 
 
 def await_rows(case: StreamCase, count: int, seconds: float = 120.0) -> None:

@@ -146,11 +146,12 @@ def test_the_whole_chain_rebuilt_is_caught_by_the_anchor(trail):
     assert told() == (1, Fault.REBUILT, 1)
 
 
-def test_a_tail_cut_and_written_on_is_caught_by_the_anchor(trail):
-    """The writer goes on after what it finds; the checkpoint still says what entry 40 was."""
+@pytest.mark.parametrize("more", [10, 15])
+def test_a_tail_cut_and_written_on_is_caught_by_the_anchor(trail, more):
+    """The writer goes on after what it finds; the checkpoint still says what entry 40 was, and so does a second one."""
     trail.change("DELETE FROM audit_entries WHERE sequence > 30")
     auditor = Auditor(trail.settings)
-    for _ in range(15):
+    for _ in range(more):
         auditor.record(Entry("somebody", "mcp", "query"))
     auditor.close()
     assert told() == (1, Fault.REBUILT, FIRST_ANCHOR + 1)

@@ -39,7 +39,7 @@ def build_app(settings: Settings, contracts: Contracts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.reading = Reading(settings, contracts)
-        app.state.intake = await run_in_threadpool(Intake, settings, contracts)
+        app.state.intake = await run_in_threadpool(Intake, settings, contracts, app.state.reading.gate.auditor)
         yield
         await run_in_threadpool(app.state.intake.close)
         await run_in_threadpool(app.state.reading.close)
@@ -75,10 +75,12 @@ def _add_routes(app: FastAPI, settings: Settings) -> None:
         """Send one event or a batch of a stream dataset; 202 means that the broker has all of them."""
         intake: Intake = app.state.intake
         secret = authorization.removeprefix("Bearer ").strip()
-        stream, key = await run_in_threadpool(intake.admitted, dataset, secret)
+        source = request.client.host if request.client else ""
+        stream, key = await run_in_threadpool(intake.admitted, dataset, secret, source)
         body = await _body(request, settings.api_max_body_bytes)
         content_type = request.headers.get("content-type", "")
-        answer, before = await intake.accept(Delivered(stream, key, body, content_type, partial, idempotency_key))
+        delivered = Delivered(stream, key, body, content_type, partial, idempotency_key, source)
+        answer, before = await intake.accept(delivered)
         headers = {"Idempotency-Replayed": "true"} if before else {}
         return json_response(answer, HTTPStatus.ACCEPTED, headers)
 

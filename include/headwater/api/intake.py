@@ -1,7 +1,8 @@
 """What happens to one request: read, counted, judged, written, acknowledged, and its answer kept where it has a key.
 
-Every way out but the last raises `Problem`, and then nothing was accepted; but where the broker acknowledged a part of
-a batch before it went away, the problem says which events it has, and of which nobody knows.
+Every way out but the last raises, mostly a `Problem`, and then nothing was accepted; but where the broker acknowledged
+a part of a batch before it went away, the problem says which events it has, and of which nobody knows. Who sends how
+many events of what is on the audit trail before they go to the broker.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -25,13 +26,17 @@ from headwater.api.problems import Problem, fault_list
 from headwater.api.producing import AcknowledgedProducer, Busy, NotAcknowledged, Place
 from headwater.api.streams import EventStream, Written
 from headwater.api.tables import api_database
+from headwater.audit.entries import Entry, Outcome
+from headwater.audit.writing import Auditor, AuditUnavailable
 from headwater.contracts.model import Contracts, Kind
 from headwater.database.pool import DatabaseUnavailable
+from headwater.policy.model import Surface
 from headwater.settings import Settings
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
+TOOL = "events"
 MOST_REQUESTS = 64
 """Requests that are worked on at once: with bodies of 5 MiB, 320 MiB."""
 
@@ -46,18 +51,28 @@ class Delivered:
     content_type: str
     partial: bool
     idempotency_key: str
+    source: str = ""
+
+    def entry(self, events: int) -> Entry:
+        """What is put on record before so many of its events are sent on."""
+        names = (self.stream.dataset.name,)
+        return Entry(_who(self.key), Surface.API, TOOL, datasets=names, rows=events, source=self.source)
 
 
 class Intake:
-    """Takes requests, until `close`. Its methods raise `Problem`, `DatabaseUnavailable` and the registry's errors."""
+    """Takes requests, until `close`; the `auditor` is the caller's to close.
 
-    def __init__(self, settings: Settings, contracts: Contracts) -> None:
+    Methods raise `Problem`, `DatabaseUnavailable`, `AuditUnavailable` and the registry's errors.
+    """
+
+    def __init__(self, settings: Settings, contracts: Contracts, auditor: Auditor) -> None:
         self._settings = settings
         self._streams = {d.name: EventStream(settings, d) for d in contracts.of_kind(Kind.STREAM)}
         self._database = api_database(settings)
         self._keys = ApiKeys(self._database)
         self._answers = Answers(self._database, settings.api_ack_seconds)
         self._producer = AcknowledgedProducer(settings)
+        self._auditor = auditor
         self._working = 0
 
     def close(self) -> None:
@@ -70,15 +85,18 @@ class Intake:
         """Whether the broker is too slow for more events."""
         return self._producer.stalled_seconds > self._settings.api_slow_seconds
 
-    def admitted(self, dataset: str, secret: str) -> tuple[EventStream, ApiKey]:
-        """The stream and the key, where this key may send to it. Raises `Problem` (401, 403, 404)."""
+    def admitted(self, dataset: str, secret: str, source: str = "") -> tuple[EventStream, ApiKey]:
+        """The stream and the key, where this key may send to it. Raises `Problem` (401 and 403, on record, and 404)."""
         key = self._keys.known(secret)
         if key is None:
+            self._auditor.refused(Surface.API, source)
             raise Problem(HTTPStatus.UNAUTHORIZED, "no-such-key", "send a valid key: `Authorization: Bearer hw_…`")
         stream = self._streams.get(dataset)
         if stream is None:
             raise Problem(HTTPStatus.NOT_FOUND, "no-such-dataset", "there is no stream dataset of this name")
         if not key.may_send(dataset):
+            denied = Entry(_who(key), Surface.API, TOOL, datasets=(dataset,), source=source)
+            self._auditor.record(replace(denied, outcome=Outcome.DENIED, reason="dataset"))
             raise Problem(HTTPStatus.FORBIDDEN, "not-for-this-key", f"this key may not send {dataset}")
         return stream, key
 
@@ -113,12 +131,15 @@ class Intake:
             what = "the contract refuses these events; nothing was accepted"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "events-refused", what, faults=judged.faults)
         try:
-            places = await asyncio.wrap_future(
-                await run_in_threadpool(self._send, request.stream, written, judged.rows)
-            )
+            places = await asyncio.wrap_future(await run_in_threadpool(self._send, request, written, judged))
+        except AuditUnavailable:
+            await self._tidied(self._keys.give_back, request.key, len(judged.indexes))
+            raise
         except (Busy, NotAcknowledged) as error:
             there = error.acknowledged if isinstance(error, NotAcknowledged) else {}
             await self._tidied(self._keys.give_back, request.key, len(judged.indexes) - len(there))
+            failed = replace(request.entry(len(there)), outcome=Outcome.FAILED, reason=type(error).__name__)
+            await self._tidied(self._auditor.record, failed)
             raise _not_taken(error, judged) from error
         return _answer(request.stream, judged, places)
 
@@ -142,16 +163,25 @@ class Intake:
             wait = 60 - datetime.now(UTC).second
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "quota", f"this key's {quota} are used up", retry_after=wait)
 
-    def _send(self, stream: EventStream, written: Written, rows: Any) -> Future[list[Place]]:
-        return self._producer.send(stream.dataset.topic, stream.keys(rows), written.encode(rows))
+    def _send(self, request: Delivered, written: Written, judged: Judged) -> Future[list[Place]]:
+        """Put the request on record, one entry however many events it has, and then its events on their way."""
+        stream, rows = request.stream, judged.rows
+        encoded = written.encode(rows)
+        self._auditor.record(request.entry(len(judged.indexes)))
+        return self._producer.send(stream.dataset.topic, stream.keys(rows), encoded)
 
     @staticmethod
     async def _tidied(change: Any, *arguments: Any) -> None:
         """Note down what has been decided. Where Postgres fails now, the answer stands, for the events are decided."""
         try:
             await run_in_threadpool(change, *arguments)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, AuditUnavailable) as error:
             log.error("%s was not noted down: %s", change.__name__, error)
+
+
+def _who(key: ApiKey) -> str:
+    """Whose request it is, for the audit trail: a key that sends is nobody's, and its name is free text."""
+    return f"key:{key.key_id}"
 
 
 def _busy(detail: str) -> Problem:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from headwater.errors import ConfigurationError, TerminalError
 from headwater.settings import Settings
+
+log = logging.getLogger(__name__)
 
 TAIL_BYTES = 4096
 _PEM = serialization.Encoding.PEM
@@ -55,6 +58,7 @@ class Anchor:
         key = self._signing_key()
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            _cut_torn(file.fileno(), self.path)
             last = _last_line(file.fileno())
             number = json.loads(last)["number"] + 1 if last else 1
             now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -66,15 +70,18 @@ class Anchor:
         return made
 
     def checkpoints(self, public: Ed25519PublicKey | None = None) -> Iterator[Checkpoint]:
-        """All of them, oldest first. Raises `AnchorBroken` at the first that is not as it was written."""
+        """All of them, oldest first. Raises `AnchorBroken` at the first that is not as it was written.
+
+        What follows the last line's end is none: whoever wrote it did not come to the end of it.
+        """
         if not self.path.exists():
             return
         public = public or self._signing_key().public_key()
-        before, number = b"", 0
-        for line in self.path.read_bytes().split(b"\n"):
-            if not line:
-                continue
-            number += 1
+        with self.path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            *lines, _ = file.read().split(b"\n")
+        before = b""
+        for number, line in enumerate(lines, 1):
             found = _checked(line, public, f"{self.path}:{number}")
             if found.number != number or found.previous != hashlib.sha256(before).hexdigest():
                 raise AnchorBroken("a checkpoint before this one is missing or changed", where=f"{self.path}:{number}")
@@ -134,6 +141,16 @@ def _no_key(path: Path) -> ConfigurationError:
     return ConfigurationError(
         "it is no Ed25519 key in PEM", where=str(path), remedy="restore it, or set HEADWATER_AUDIT_SIGNING_KEY"
     )
+
+
+def _cut_torn(descriptor: int, path: Path) -> None:
+    """Take off the line that a process began and did not end: it died, or the disk was full."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    torn = len(tail) - (tail.rfind(b"\n") + 1)
+    if torn:
+        log.warning("%s: the last checkpoint was not written to its end; its %d bytes are cut off", path, torn)
+        os.ftruncate(descriptor, size - torn)
 
 
 def _last_line(descriptor: int) -> bytes:

@@ -41,9 +41,9 @@ class Entry:
     """What is recorded.
 
     `who`: the identity's name. `surface`: clickhouse, mcp, api or cli. `datasets`: what was read or changed.
-    `rows_filter`: the predicate of the role's views, as the policy has it. `rows`: those handed out, None where that is
-    not known (yet). `source`: the address it came from. `statement`: a fingerprint (see there). `reason`: why it was
-    denied, or the error's name. `target`: the identity, key or policy that was changed.
+    `rows_filter`: the predicate of the role's views, as the policy has it. `rows`: those handed out (of events: those
+    taken in), None where that is not known (yet). `source`: the address it came from. `statement`: a fingerprint (see
+    there). `reason`: why it was denied, or the error's name. `target`: the identity, key or policy that was changed.
     """
 
     who: str

@@ -23,7 +23,7 @@ import psycopg
 from headwater.audit.anchoring import Anchor
 from headwater.audit.chain import GENESIS, WRITE_LOCK, become_writer, ensure_table, link
 from headwater.audit.entries import Entry, Outcome, canonical
-from headwater.errors import ConfigurationError, RetryableError
+from headwater.errors import RetryableError
 from headwater.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Auditor:
             if self._unanchored and self._anchor_due():
                 self._checkpoint()
             first = self._write([one.entry for one in batch])
-        except (psycopg.Error, OSError, ConfigurationError, AuditUnavailable) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are denied, and the thread goes on
             self._disconnect()
             log.error("audit: %d entries could not be written: %s", len(batch), _first_line(error))
             for one in batch:
@@ -228,7 +228,7 @@ class Auditor:
         """Sign how far the chain is. Raises `AuditUnavailable`: without anchors a trail proves nothing."""
         try:
             self._anchor.append(*self._head)
-        except (OSError, ValueError, ConfigurationError) as error:
+        except Exception as error:  # whatever it is, the writer's thread goes on, and denies
             self._anchor_fails, self._anchored_at = True, time.monotonic()
             log.error("audit: no checkpoint could be written: %s", _first_line(error))
             raise _unavailable(f"no checkpoint could be written ({type(error).__name__})") from error
@@ -243,4 +243,4 @@ def _unavailable(why: str) -> AuditUnavailable:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {error}".strip().partition("\n")[0]

@@ -14,7 +14,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,8 +31,12 @@ log = logging.getLogger(__name__)
 
 HOLDS_SECONDS = 1.0
 REMEMBERED = 2000
+HASHED_AT_ONCE = 2
+MOST_LOGINS = 8
 LOGIN_WAIT_SECONDS = 2.0
-"""argon2 costs 50 ms on purpose: two at a time, and who waits longer than this is sent away."""
+"""argon2 costs 50 ms on purpose: two at a time, and six who wait, for so long at most. Whoever comes then is sent away
+at once: a waiting login holds a thread of the surface, of which a server has forty, and others need them.
+"""
 How = Literal["key", "token", "password", "service"]
 
 
@@ -71,7 +76,8 @@ class Authenticator:
         self._tokens = verifier or Tokens(settings)
         self._salt = secrets.token_bytes(16)
         self._lock = threading.Lock()
-        self._passwords = threading.BoundedSemaphore(2)
+        self._logins = threading.BoundedSemaphore(MOST_LOGINS)
+        self._hashing = threading.BoundedSemaphore(HASHED_AT_ONCE)
         self._known: dict[bytes, tuple[float, Authenticated]] = {}
 
     def authenticate(self, authorization: str | None, api_key: str | None = None) -> Authenticated:
@@ -116,15 +122,17 @@ class Authenticator:
             return self._by_token(secret)
         if name is None:
             raise _refused("neither key nor token")
-        if not self._passwords.acquire(timeout=LOGIN_WAIT_SECONDS):
-            raise TooManyLogins("too many logins by password at a time", remedy="try again, or come with an API key")
-        try:
-            identity = self._identities.verify(name, secret)
-        finally:
-            self._passwords.release()
+        if self._identities.proven(name, secret):
+            identity = self._identities.verify(name, secret)  # argon2 is not asked, so nobody has to wait
+        else:
+            identity = self._by_password(name, secret)
         if identity is None:
             raise _refused("password")
         return Authenticated(identity, ("*",), "password", identity.expires)
+
+    def _by_password(self, name: str, secret: str) -> Identity | None:
+        with _place(self._logins, 0), _place(self._hashing, LOGIN_WAIT_SECONDS):
+            return self._identities.verify(name, secret)
 
     def _by_key(self, text: str) -> Authenticated:
         found = self._keys.verify(text)
@@ -152,6 +160,17 @@ class Authenticator:
         attributes = before.attributes if claimed.attributes is None else claimed.attributes
         ends = [end for end in (before.expires, claimed.expires) if end]
         return Authenticated(replace(before, groups=groups, attributes=attributes), claimed.scopes, "token", min(ends))
+
+
+@contextmanager
+def _place(places: threading.Semaphore, seconds: float) -> Iterator[None]:
+    """One of these, within so many seconds. Raises `TooManyLogins`."""
+    if not places.acquire(timeout=seconds):
+        raise TooManyLogins("too many logins by password at a time", remedy="try again, or come with an API key")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _or_none(get: Callable[[], Identity]) -> Identity | None:

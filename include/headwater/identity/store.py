@@ -140,6 +140,11 @@ class IdentityStore:
             )
         return self.get(name)
 
+    def proven(self, name: str, password: str) -> bool:
+        """Whether this password was right before, so that `verify` asks argon2 only where another hash is kept now."""
+        held = self._proven.get(name)
+        return held is not None and hmac.compare_digest(held[1], self._digest(password))
+
     def verify(self, name: str, password: str) -> Identity | None:
         """Who has this name and password and is usable; None in every other case, after the same time.
 
@@ -151,9 +156,11 @@ class IdentityStore:
                 (name,),
             ).fetchone()
         kept = row[0] if row else None
-        proof = (kept or "", hmac.digest(self._salt, password.encode(), "sha256"))
+        proof = (kept or "", self._digest(password))
         if row is None or self._proven.get(name) != proof:
             if not matches(kept, password) or row is None:
+                if self.proven(name, password):
+                    self._proven.pop(name, None)  # it was, and is no more
                 return None
             if len(self._proven) >= REMEMBERED:
                 self._proven.clear()
@@ -164,6 +171,9 @@ class IdentityStore:
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
+
+    def _digest(self, password: str) -> bytes:
+        return hmac.digest(self._salt, password.encode(), "sha256")
 
 
 def _identity(row: Sequence[Any]) -> Identity:

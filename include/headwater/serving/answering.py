@@ -64,7 +64,9 @@ class Answering:
         role = asking.caller.role
         if not 1 <= request.max_rows <= request.most_rows:
             raise QueryRefused(f"max_rows is 1 to {request.most_rows:,}", remedy="page with next_page, or aggregate")
+        asking.reads((), request.sql)
         judged = judge(request.sql, role.views)
+        asking.reads(judged.tables, judged.text)
         self._allowed(role, judged)
         offset, since = _page(request, judged)
         before = self.shown.recent()

@@ -63,6 +63,7 @@ class Asking:
     source: str
     _gate: Gate = field(repr=False)
     _recorded: bool = False
+    _reading: tuple[Sequence[str], str] = ((), "")
 
     @property
     def client(self) -> Client:
@@ -87,6 +88,10 @@ class Asking:
             masked={table: {k: str(v) for k, v in view.masked.items()} for table, view in views.items() if view.masked},
         )
 
+    def reads(self, datasets: Sequence[str], sql: str) -> None:
+        """Say what is about to be read, so that it is on record where that fails."""
+        self._reading = datasets, sql
+
     def answered(self, *, datasets: Sequence[str] = (), rows: int | None = 0, sql: str = "") -> int:
         """Put an answer on record, before it is handed out; returns the entry's number. Raises `AuditUnavailable`.
 
@@ -105,11 +110,13 @@ class Asking:
         if kind is None and not self._recorded:
             self.answered()
         elif kind is not None and not isinstance(error, AuditUnavailable):
-            entry = self._entry((), None, "")
+            datasets, sql = self._reading
+            entry = self._entry(datasets, None, sql)
             self._gate.auditor.record(replace(entry, outcome=Outcome.FAILED, reason=kind.__name__))
 
     def _entry(self, datasets: Sequence[str], rows: int | None, sql: str) -> Entry:
-        names = [name.rpartition(".")[2] for name in datasets]
+        # Some are known by their contract alone: a stream, whose ledger or quarantine was asked for.
+        names = sorted({name.rpartition(".")[2] for name in datasets})
         views = [self.caller.role.views[name] for name in names if name in self.caller.role.views]
         filters = sorted({f"{view.dataset}: {view.rows}" for view in views if view.rows})
         return Entry(
@@ -117,7 +124,7 @@ class Asking:
             surface=str(self.surface),
             tool=self.tool,
             purpose=self.purpose,
-            datasets=tuple(sorted({view.dataset for view in views})),
+            datasets=tuple(names),
             rows_filter="; ".join(filters),
             rows=rows,
             policy_version=self.policy_version,

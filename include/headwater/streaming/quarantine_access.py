@@ -4,6 +4,7 @@ A record that could not be read has no columns, so no mask and no predicate can 
 those whose role sees every row of the dataset and every column as it is; a dataset that ClickHouse does not have is for
 those whose role its contract names, and who see all that they see plainly. The role is that of the identity whose API
 key or token `HEADWATER_CLI_CREDENTIAL` is, or else of the group `quarantine_group`, for the accounts of this host.
+The policy is the one in force (ADR 16); without one, or without a ClickHouse to tell, nobody is let.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from headwater.contracts.model import Dataset
 from headwater.errors import TerminalError
 from headwater.identity.authenticating import Authenticated, Authenticator
 from headwater.identity.store import Identity
+from headwater.policy.applying import applied
 from headwater.policy.decision import Decider, engine_of
-from headwater.policy.loader import load_policy
-from headwater.policy.model import Role, Surface, View
+from headwater.policy.in_force import NoPolicy
+from headwater.policy.model import Policy, Role, Surface, View
 from headwater.settings import Settings, get_settings
+from headwater.warehouse.client import explained, reader
 
 TOOL = "quarantine"
 
@@ -39,12 +42,12 @@ class Allowed:
 def allowed(dataset: Dataset, verb: str, who: str = "") -> Allowed:
     """Who asks, where the policy lets it; `who` names the one for whom the account of this process acts.
 
-    Raises `NotForYou` (on record), `NotAuthenticated`, `AuditUnavailable`, and the faults of a policy that is broken.
+    Raises `NotForYou` (on record), `NotAuthenticated`, `AuditUnavailable`, and as `in_force` does.
     """
     settings = get_settings()
     known = _who(settings, who or account())
     identity = known.identity
-    policy = load_policy()
+    policy = in_force()
     reason = ""
     caller = policy.caller(identity.name, identity.groups, identity.attributes)
     decider = Decider(policy, engine_of(settings, policy))
@@ -62,6 +65,15 @@ def allowed(dataset: Dataset, verb: str, who: str = "") -> Allowed:
             remedy="HEADWATER_CLI_CREDENTIAL names another identity; `headwater policy explain` tells who sees what",
         )
     return Allowed(identity.name, caller.role.purposes[0], policy.version)
+
+
+def in_force() -> Policy:
+    """The policy in force. Raises `NoPolicy`, `WarehouseUnavailableError`, `ConfigurationError` for a broken one."""
+    with explained("the policy in force"), reader() as client:
+        found = applied(client)
+    if found is None:
+        raise NoPolicy("no policy is in force", remedy="`headwater policy apply`")
+    return found
 
 
 def _who(settings: Settings, name: str) -> Authenticated:

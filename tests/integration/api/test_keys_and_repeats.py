@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from headwater.api.app import build_app
 from headwater.api.commands import app
+from headwater.audit.reading import Sought, search
 from headwater.contracts.model import Contracts
 from headwater.settings import Settings
 
@@ -47,6 +48,23 @@ def test_a_key_sends_to_its_datasets_only(sending: Sending):
     assert sending.post(event(1), key=other).status_code == 403
     assert sending.post(event(1), path="/v1/events/nothing").status_code == 404
     assert sending.stored() == []
+
+
+def test_who_sends_and_who_may_not_is_on_the_audit_trail(sending: Sending, stack: Settings):
+    name = sending.case.dataset.name
+    other, kept = sending.keys.create("other", ["elsewhere"], 10)
+    assert sending.post(event(1), key=other).status_code == 403
+    assert sending.post([event(1), event(2)]).status_code == 202
+    assert sending.post([event(3), {"nothing": 1}]).status_code == 422
+    denied, sent = search(stack, Sought(dataset=name, tool="events"))
+    assert (denied["who"], denied["outcome"], denied["reason"]) == (f"key:{kept.key_id}", "denied", "dataset")
+    assert sent["who"] == f"key:{sending.key.split('_')[1]}"
+    assert (sent["surface"], sent["outcome"], sent["rows"], sent["source"]) == ("api", "allowed", 2, "testclient")
+
+    sending.post(event(4), key="x")
+    sending.post(event(4))  # a stranger's entry is not waited for; those that come after it are in order
+    entries = list(search(stack, Sought(surface="api"), limit=2))
+    assert [one["who"] for one in entries] == [sent["who"], "unauthenticated"]
 
 
 def test_a_quota_that_is_used_up_says_when_to_come_again(sending: Sending):

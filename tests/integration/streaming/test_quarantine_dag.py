@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.conftest import environment
 from tests.integration.streaming.bronze import Bronze, new_bronze, row
-from tests.streams import CHECKOUT, StreamCase, own_policy, own_project, stream_case
+from tests.streams import CHECKOUT, StreamCase, in_force, own_policy, own_project, stream_case
 
 from headwater.settings import Settings
 from headwater.streaming.attempts import attempts_at
@@ -40,7 +40,7 @@ def bronze(stack: Settings, tmp_path: Path) -> Iterator[Bronze]:
     rows = [row(n, n, quantity=-1, _kafka_topic=case.dataset.topic) for n in range(2)]
     made.commit(*rows)
     made.refuse(*({**one, "_kafka_topic_id": made.account.topic_id, "_rule": ["quantity_minimum"]} for one in rows))
-    with environment(HEADWATER_PROJECT_DIR=str(tmp_path)):
+    with environment(HEADWATER_PROJECT_DIR=str(tmp_path)), in_force(tmp_path):
         yield made
 
 

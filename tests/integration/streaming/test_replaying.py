@@ -291,7 +291,7 @@ def test_the_commands(bronze: Bronze, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(quarantine_commands, "_stream", lambda name: bronze.dataset)
     contracts = load_contracts(CHECKOUT / "schemas" / "contracts")
     policy = load_policy(CHECKOUT / "schemas" / "policies", contracts)
-    monkeypatch.setattr(quarantine_access, "load_policy", lambda: policy)
+    monkeypatch.setattr(quarantine_access, "in_force", lambda: policy)
     name, mend = bronze.dataset.name, tmp_path / "mend.json"
     mend.write_text('{"quantity": 1}')
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -97,6 +99,18 @@ def test_a_chain_rebuilt_as_a_whole_is_caught_by_the_anchor(rows, anchor):
     assert found(chain(["{}"] * 10), anchor) == (Fault.REBUILT, 1)
 
 
+def test_a_tail_that_was_cut_off_and_has_grown_again_is_caught_by_what_the_anchor_has_seen_twice(rows, anchor):
+    grown = [*rows[:6], *chain(["{}"] * 4, after=rows[5])]
+    anchor.append(8, grown[7][2])
+    anchor.append(10, grown[9][2])
+    assert found(grown, anchor) == (Fault.REBUILT, 5)
+
+
+def test_two_checkpoints_that_say_the_same_are_sound(rows, anchor):
+    anchor.append(8, rows[7][2])
+    assert found(rows, anchor) == (None, None)
+
+
 def test_entries_without_any_checkpoint_prove_nothing(rows, anchor):
     anchor.path.unlink()
     assert found(rows, anchor) == (Fault.ANCHORS, None)
@@ -124,6 +138,33 @@ def test_a_checkpoint_that_another_key_has_signed_is_refused(rows, anchor, tmp_p
     anchor.path.write_bytes(other.path.read_bytes())
     with pytest.raises(AnchorBroken):
         list(anchor.checkpoints())
+
+
+@pytest.mark.parametrize("torn", [b'{"number": 3, "sequ', b"\0" * 100])
+def test_a_checkpoint_that_was_not_written_to_its_end_is_cut_off_by_the_next(rows, anchor, torn):
+    whole = anchor.path.read_bytes()
+    anchor.path.write_bytes(whole + torn)
+    assert found(rows, anchor) == (None, None)
+    anchor.append(10, rows[9][2])
+    assert anchor.path.read_bytes().startswith(whole + b'{"number": 3,')
+    assert [point.sequence for point in anchor.checkpoints()] == [4, 8, 10]
+
+
+def test_a_first_checkpoint_that_was_not_written_to_its_end_is_cut_off(anchor):
+    anchor.path.parent.mkdir(exist_ok=True)
+    anchor.path.write_bytes(b'{"numb')
+    assert [anchor.append(1, bytes(32))] == list(anchor.checkpoints())
+
+
+def test_checkpoints_are_not_read_while_one_is_written(rows, anchor):
+    read = threading.Thread(target=lambda: list(anchor.checkpoints()))
+    with anchor.path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        read.start()
+        read.join(0.2)
+        assert read.is_alive()
+    read.join(10)
+    assert not read.is_alive()
 
 
 def test_the_signing_key_is_for_its_owner_alone_and_is_made_once(anchor, tmp_path):

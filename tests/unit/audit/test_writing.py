@@ -47,6 +47,35 @@ def test_a_postgres_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
         made.close()
 
 
+def test_an_error_that_nobody_expects_denies_one_batch_and_not_those_after_it(auditor, monkeypatch):
+    def broken(entries):
+        raise UnicodeError("a surprise")
+
+    monkeypatch.setattr(auditor, "_write", broken)
+    with pytest.raises(AuditUnavailable, match="UnicodeError"):
+        auditor.record(ENTRY)
+    monkeypatch.setattr(auditor, "_write", lambda entries: 7)
+    assert auditor.record(ENTRY) == 7
+
+
+def test_a_checkpoint_that_fails_in_a_way_nobody_expects_denies_until_one_can_be_written(auditor, monkeypatch):
+    def broken(sequence, digest):
+        raise KeyError("number")
+
+    def write(entries):
+        auditor._unanchored += len(entries)
+        return 7
+
+    monkeypatch.setattr(auditor, "_write", write)
+    monkeypatch.setattr(auditor._anchor, "append", broken)
+    auditor._anchored_at = float("-inf")
+    assert auditor.record(ENTRY) == 7
+    with pytest.raises(AuditUnavailable):
+        auditor.record(ENTRY)
+    monkeypatch.setattr(auditor._anchor, "append", lambda sequence, digest: None)
+    assert auditor.record(ENTRY) == 7
+
+
 def test_nothing_is_written_after_the_end(auditor):
     auditor.close()
     with pytest.raises(AuditUnavailable, match="closed"):

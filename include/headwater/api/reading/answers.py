@@ -79,6 +79,7 @@ class Standpoint:
 
     def judged(self, asked: Asked) -> tuple[str, ...]:
         """What is to be said of the data's state. Raises `DataRefused` where a contract wants no answer from it."""
+        self.asking.reads(asked.tables, asked.replay)
         return warnings_of(self.contracts, self.state.of(asked.tables))
 
     def etag(self, asked: Asked, form: str) -> str | None:

@@ -43,7 +43,7 @@ def test_too_many_logins_are_refused_at_once_and_others_go_on() -> None:
 
 def test_a_wrong_key_is_never_tried_as_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    identities = SimpleNamespace(verify=lambda name, password: tried.append(password))
+    identities = SimpleNamespace(proven=lambda *_: False, verify=lambda name, password: tried.append(password))
     authenticator = Authenticator(get_settings(), identities)  # type: ignore[arg-type]
     monkeypatch.setattr(authenticator, "_keys", SimpleNamespace(verify=lambda text: None))
     auditor = SimpleNamespace(refused=lambda surface, source: None)
