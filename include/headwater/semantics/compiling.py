@@ -140,7 +140,7 @@ def _figure(contracts: Contracts, metric: Metric) -> str:
         return _measure(metric)
     of, to = (_measure(measure) for measure in measures(contracts, metric))
     if metric.unit == "percent":
-        of = f"100 * {of}"
+        of = f"100 * ({of})"
     divided = f"divideDecimal(toDecimal256({of}, 6), nullIf(toDecimal256({to}, 6), 0), {_DIGITS})"
     return f"round({divided}, {metric.decimals})"
 
