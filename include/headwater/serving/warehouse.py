@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -163,8 +163,3 @@ def _failure(status: int, body: bytes, code: int) -> TerminalError | RetryableEr
     if code in BUSY or status in (429, 503):
         return WarehouseBusy("the warehouse has too many queries at a time", remedy="try again in a second")
     return QueryFailed(f"ClickHouse refused the query: {said}", remedy="describe_dataset shows columns and types")
-
-
-def one_row(result: Result) -> Sequence[Any]:
-    """The first row, or none."""
-    return result.rows[0] if result.rows else ()
