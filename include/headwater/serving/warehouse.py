@@ -44,7 +44,9 @@ BUSY = (202, 203)
 
 
 class QueryFailed(TerminalError):
-    """ClickHouse refused the query, in its own words."""
+    """ClickHouse refused the query, in its own words; `code` is its number of the error, 0 where it gave none."""
+
+    code = 0
 
 
 class QueryTooLarge(TerminalError):
@@ -162,4 +164,6 @@ def _failure(status: int, body: bytes, code: int) -> TerminalError | RetryableEr
         )
     if code in BUSY or status in (429, 503):
         return WarehouseBusy("the warehouse has too many queries at a time", remedy="try again in a second")
-    return QueryFailed(f"ClickHouse refused the query: {said}", remedy="describe_dataset shows columns and types")
+    failed = QueryFailed(f"ClickHouse refused the query: {said}", remedy="describe_dataset shows columns and types")
+    failed.code = code
+    return failed
