@@ -12,6 +12,7 @@ from headwater.contracts.model import Column, Dataset
 from headwater.contracts.types import Array, Map
 from headwater.mcp.sidecar import ROWS_ARE, Rows, Sidecar
 from headwater.policy.model import Mask, Role, View
+from headwater.semantics.catalogue import Metric, offers
 from headwater.serving.answering import Request
 from headwater.serving.evidence import Evidence, LoadedTable
 
@@ -106,7 +107,8 @@ class Data:
         """Datasets whose name, description, columns or metrics hold the words, the best fit first."""
         with self._sidecar.asked("search_datasets") as asking:
             words = [word for word in text.lower().replace("_", " ").split() if word]
-            found = [self._scored(view, words) for view in asking.caller.role.views.values()]
+            role = asking.caller.role
+            found = [self._scored(role, view, words) for view in role.views.values()]
             best = sorted((one for one in found if one.score), key=lambda one: (-one.score, one.table))
             return Search(best[:20])
 
@@ -123,7 +125,7 @@ class Data:
                 version=declared.version,
                 primary_key=list(declared.primary_key),
                 columns=[described(column, view) for column in columns_of(declared, view)],
-                metrics=[metric.name for metric in declared.metrics],
+                metrics=[metric.name for metric in self._offered(asking.caller.role, declared)],
                 quality_rules=[*(r.name for r in declared.row_rules), *(r.name for r in declared.table_rules)],
                 quality_results=outcomes_told(self._sidecar.shown.outcomes(declared.name), view),
                 evidence=evidence,
@@ -169,9 +171,13 @@ class Data:
             loaded=loaded.get(view.table),
         )
 
-    def _scored(self, view: View, words: list[str]) -> Found:
+    def _offered(self, role: Role, dataset: Dataset) -> list[Metric]:
+        offered = offers(self._sidecar.contracts, role)
+        return [metric for metric in dataset.metrics if metric.name in offered]
+
+    def _scored(self, role: Role, view: View, words: list[str]) -> Found:
         dataset = self._sidecar.contracts.datasets[view.dataset]
-        metrics = " ".join(f"{m.name} {m.label} {' '.join(m.synonyms)}" for m in dataset.metrics)
+        metrics = " ".join(f"{m.name} {m.label} {' '.join(m.synonyms)}" for m in self._offered(role, dataset))
         columns = " ".join(f"{c.name} {c.description}" for c in columns_of(dataset, view))
         places = {
             "name": (8, f"{dataset.name} {dataset.business_name}"),

@@ -13,6 +13,7 @@ from pydantic import Field
 from headwater.mcp.data import Name
 from headwater.mcp.sidecar import Sidecar
 from headwater.policy.model import Role
+from headwater.semantics.catalogue import offers
 from headwater.serving.evidence import Evidence
 
 LOADS = (
@@ -63,7 +64,7 @@ class ColumnGraph:
 
 @dataclass(frozen=True, slots=True)
 class ImpactTold:
-    """What a change would touch."""
+    """What a change would touch; of the metrics those that the role may ask."""
 
     changed: str
     datasets: list[str]
@@ -132,7 +133,9 @@ class LineageTools:
             hidden = len(impact.datasets) - len(datasets)
             changed = f"{declared.name}.{column}" if column else declared.name
             evidence = self._sidecar.evidence(asking, [table])
-            return ImpactTold(changed, datasets, columns, list(impact.metrics), hidden, evidence)
+            offered = offers(self._sidecar.contracts, role)
+            metrics = [name for name in impact.metrics if name in offered]
+            return ImpactTold(changed, datasets, columns, metrics, hidden, evidence)
 
     def get_runs(
         self, dataset: Name, limit: Annotated[int, Field(description="how many, 1 to 100", ge=1, le=100)] = 10

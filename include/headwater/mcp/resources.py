@@ -105,10 +105,8 @@ class Resources:
         order = ", ".join(declared.primary_key)
         yield f"-- The first rows\nSELECT * FROM {table} ORDER BY {order} LIMIT 10;\n"
         offered = offers(self._sidecar.contracts, asking.caller.role)
-        for metric in declared.metrics:
-            if metric.name not in offered:
-                continue
-            by = tuple(d for d in offered[metric.name].dimensions if "." not in d)[:1]
+        for one in (offered[m.name] for m in declared.metrics if m.name in offered):
+            metric, by = one.metric, tuple(d for d in one.dimensions if "." not in d)[:1]
             question = Question((metric.name,), by, grain=Grain.MONTH if metric.time else None, limit=100)
             yield f"-- {metric.label}\n{compile_question(self._sidecar.contracts, question).sql};\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import expressions as exp
 
@@ -22,7 +22,10 @@ class UnknownMetric(TerminalError):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A metric as a role may ask it: `dimensions` are those it sees, `masked` how it sees some of them."""
+    """A metric as a role may ask it: `dimensions` are those it sees, `masked` how it sees some of them.
+
+    The metric has no `time` where the role does not see the day.
+    """
 
     metric: Metric
     dimensions: tuple[str, ...]
@@ -65,7 +68,10 @@ def _offer(contracts: Contracts, role: Role, metric: Metric) -> Offer | None:
     view = role.views.get(metric.dataset)
     if view is None or not all(_true(measure, view.masks) for measure in measures(contracts, metric)):
         return None
-    if metric.time and view.masks[metric.time] not in (Mask.PLAIN, Mask.YEAR_ONLY):
+    if metric.time and view.masks[metric.time] is Mask.YEAR_ONLY:
+        # By month all figures would fall into January, and a filter on days would miss in silence.
+        metric = replace(metric, time=None)
+    elif metric.time and view.masks[metric.time] is not Mask.PLAIN:
         return None
     seen: dict[str, Mask] = {}
     for dimension in metric.dimensions:

@@ -140,9 +140,11 @@ def _figure(contracts: Contracts, metric: Metric) -> str:
         return _measure(metric)
     of, to = (_measure(measure) for measure in measures(contracts, metric))
     if metric.unit == "percent":
-        of = f"100 * {of}"
-    divided = f"divideDecimal(toDecimal256({of}, 6), nullIf(toDecimal256({to}, 6), 0), {_DIGITS})"
-    return f"round({divided}, {metric.decimals})"
+        of = f"100 * ({of})"
+    by = f"nullIf(toDecimal256({to}, 6), 0)"
+    # divideDecimal divides in the rows of a null, too, and fails there by the zero that stands below it.
+    divided = f"divideDecimal(toDecimal256({of}, 6), ifNull({by}, 1), {_DIGITS})"
+    return f"round(if({by} IS NULL, NULL, {divided}), {metric.decimals})"
 
 
 def _measure(metric: Metric) -> str:

@@ -19,9 +19,8 @@ from headwater.policy.views import SecuredView, string
 from headwater.semantics.catalogue import Offer, offers
 from headwater.semantics.compiling import compile_question
 from headwater.semantics.question import PERIOD, Grain, Question
-from headwater.serving.queries import in_role
+from headwater.serving.queries import METRIC_PREFIX, in_role
 
-PREFIX = "metric_"
 WHOLE = "all"
 
 
@@ -46,7 +45,7 @@ def metric_view(role: Role, offered: Offer, contracts: Contracts) -> SecuredView
         f"`{metric.name}` {_type(offered, contracts)} COMMENT {described}",
     ]
     body = "(\n    " + ",\n    ".join(columns) + "\n)\nAS\n" + "\nUNION ALL\n".join(parts)
-    return SecuredView(role.name, role.database, PREFIX + metric.name, body, invoker=True)
+    return SecuredView(role.name, role.database, METRIC_PREFIX + metric.name, body, invoker=True)
 
 
 def _type(offered: Offer, contracts: Contracts) -> str:

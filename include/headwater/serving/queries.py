@@ -28,6 +28,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 DIALECT = "clickhouse"
 ALLOWED_DATABASES = frozenset({"gold", "live"})
+METRIC_PREFIX = "metric_"
+"""With what the names of the other views in a role's database begin: those of `semantics.views`."""
 LONGEST = 20_000
 """Characters of a statement."""
 
@@ -65,7 +67,7 @@ def judge(sql: str, datasets: Collection[str] = ()) -> Judged:
     """The statement, judged. Raises `QueryRefused` for anything but one SELECT over gold and live tables.
 
     A bare name is a WITH's. Outside of that WITH it would be a view of the role, so none is named like one of the
-    role's `datasets`.
+    role's `datasets`, or like a view of a metric. A parameter is a value, never a name.
     """
     if len(sql) > LONGEST:
         raise QueryRefused(f"a statement has at most {LONGEST:,} characters", remedy="shorten it")
@@ -131,12 +133,15 @@ def _judge_word(token: Token, text: str, *, called: bool, column: bool) -> None:
 
 
 def _refuse_clauses(statement: exp.Query) -> None:
-    """Raise `QueryRefused` for a clause that is not on the list, and for tables that hide in an IN."""
+    """Raise `QueryRefused` for a clause that is not on the list, a name as a parameter, a table that hides in an IN."""
     for node in statement.walk():
         if not isinstance(node, exp.Func) and type(node).__name__ not in ALLOWED_CLAUSES:
             raise QueryRefused(
                 f"{node.sql(DIALECT)[:60]} ({type(node).__name__}) is not allowed", remedy="leave it out"
             )
+    for placeholder in statement.find_all(exp.Placeholder):
+        if not isinstance(placeholder.args.get("kind"), exp.DataType):
+            raise QueryRefused(f"{placeholder.sql(DIALECT)} is a name, not a value", remedy="write the name itself")
     for membership in statement.find_all(exp.In):
         members = [membership.args.get("field"), *membership.expressions]
         for member in members:
@@ -147,14 +152,16 @@ def _refuse_clauses(statement: exp.Query) -> None:
 def _tables(statement: exp.Query, datasets: frozenset[str]) -> set[str]:
     ctes = {cte.alias for cte in statement.find_all(exp.CTE)}
     for name in sorted(ctes):
-        if name in datasets or not name.isidentifier():
-            raise QueryRefused(f"WITH may not name anything '{name}'", remedy="choose a name that no dataset has")
+        if name in datasets or name.startswith(METRIC_PREFIX) or not name.isidentifier():
+            raise QueryRefused(f"WITH may not name anything '{name}'", remedy="choose a name that no view has")
     tables = set()
     for table in statement.find_all(exp.Table):
         if isinstance(table.this, exp.Func | exp.Anonymous):
             raise QueryRefused(
                 f"table function {table.this.sql(DIALECT)} is not allowed", remedy="read from gold or live tables"
             )
+        if not all(isinstance(part, exp.Identifier) for part in table.parts):
+            raise not_a_dataset(table.sql(DIALECT))
         if not table.db and table.name in ctes:
             continue
         if table.db not in ALLOWED_DATABASES or table.catalog:

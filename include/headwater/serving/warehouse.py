@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -44,7 +44,9 @@ BUSY = (202, 203)
 
 
 class QueryFailed(TerminalError):
-    """ClickHouse refused the query, in its own words."""
+    """ClickHouse refused the query, in its own words; `code` is its number of the error, 0 where it gave none."""
+
+    code = 0
 
 
 class QueryTooLarge(TerminalError):
@@ -162,9 +164,6 @@ def _failure(status: int, body: bytes, code: int) -> TerminalError | RetryableEr
         )
     if code in BUSY or status in (429, 503):
         return WarehouseBusy("the warehouse has too many queries at a time", remedy="try again in a second")
-    return QueryFailed(f"ClickHouse refused the query: {said}", remedy="describe_dataset shows columns and types")
-
-
-def one_row(result: Result) -> Sequence[Any]:
-    """The first row, or none."""
-    return result.rows[0] if result.rows else ()
+    failed = QueryFailed(f"ClickHouse refused the query: {said}", remedy="describe_dataset shows columns and types")
+    failed.code = code
+    return failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
+from collections import Counter
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,10 @@ from headwater.bi.model import load_dashboard
 from headwater.bi.superset import superset_files
 from headwater.embedded import downloads
 from headwater.embedded.java import find_java
+from headwater.semantics.catalogue import offers
+from headwater.semantics.compiling import compile_question
+from headwater.semantics.question import Grain, Question
+from headwater.serving.queries import METRIC_PREFIX, in_role
 
 pytestmark = pytest.mark.integration
 
@@ -35,10 +40,16 @@ def engine(served):
     made.dispose()
 
 
+def views_of(served) -> set[str]:
+    """What an analyst has: a view of each dataset, and one of each metric."""
+    role = served.policy.roles["analyst"]
+    return set(role.views) | {METRIC_PREFIX + name for name in offers(served.contracts, role)}
+
+
 def test_superset_s_dialect_lists_the_role_s_views_and_no_others(engine, served):
     found = sa.inspect(engine)
     names = set(found.get_table_names(schema=ROLE)) | set(found.get_view_names(schema=ROLE))
-    assert {name for name in names if not name.startswith("metric_")} == set(served.policy.roles["analyst"].views)
+    assert names == views_of(served)
     columns = {one["name"]: one for one in found.get_columns("mart_finance_daily_revenue", schema=ROLE)}
     assert {"sale_date", "sales_value"} <= set(columns)
     with engine.connect() as connection:
@@ -58,6 +69,31 @@ def test_superset_reads_masked_rows_and_money_to_the_cent(engine, served):
     names, everything = served.rows["mart_marketing_rfm"]
     assert total == sum(row[names.index("monetary")] or 0 for row in everything)
     assert len(expected(served, "analyst", "mart_marketing_rfm")) == len(everything)
+
+
+def test_the_view_of_a_metric_gives_an_analyst_the_figures_of_the_metric(engine, served):
+    """Of each metric the whole and every dimension, against the compiled question, both asked as the analyst."""
+    role, client = served.policy.roles["analyst"], served.as_role("analyst")
+    with engine.connect() as connection:
+        for name, one in offers(served.contracts, role).items():
+            period = "period, " if one.metric.time else ""
+            seen = connection.execute(
+                sa.text(f"SELECT dimension, {period}member, {name} FROM {METRIC_PREFIX}{name}")
+            ).all()
+            assert {row[0] for row in seen} == {"all", *one.dimensions}, name
+            for dimension in ("", *one.dimensions):
+                grain = Grain.MONTH if one.metric.time else None
+                asked = compile_question(
+                    served.contracts, Question((name,), (dimension,) if dimension else (), grain=grain), role
+                )
+                own = in_role(asked.sql, ROLE, [f"gold.{dataset}" for dataset in asked.datasets])
+                member = f"toString({asked.columns[-2]})" if dimension else "''"
+                expected_rows = client.query(f"SELECT {period}{member}, {name} FROM ({own})").result_rows
+                found = [tuple(row[1:]) for row in seen if row[0] == (dimension or "all")]
+                assert Counter(found) == Counter(expected_rows), f"{name} by {dimension}"
+        total = connection.execute(sa.text("SELECT sum(revenue) FROM metric_revenue WHERE dimension = 'all'")).scalar()
+    columns, everything = served.rows["fct_sales"]
+    assert total == sum(row[columns.index("sales_value")] or 0 for row in everything)
 
 
 def test_every_chart_of_the_superset_export_has_figures(engine, served):
@@ -120,14 +156,13 @@ def test_jdbc_as_metabase_and_dbeaver_use_it(served):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = [line.partition("=")[::2] for line in done.stdout.splitlines() if "=" in line]
-    views = {f"{ROLE}.{name}" for name in served.policy.roles["analyst"].views}
     facts = dict(told)
     seen = {
         name
         for name in facts["tables"].split()
         if not name.startswith(("system.", "information_schema.", "INFORMATION_SCHEMA."))
     }
-    assert {name for name in seen if not name.startswith(f"{ROLE}.metric_")} == views
+    assert seen == {f"{ROLE}.{name}" for name in views_of(served)}
     assert facts["column"].startswith(("String", "Nullable(String)"))
     assert "hash" in facts["column"]
     rows = [value.split("|") for name, value in told if name == "row"]

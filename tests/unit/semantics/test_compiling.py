@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headwater.contracts.loader import load_contracts
+from headwater.contracts.metrics import Metric, Ratio
 from headwater.policy.loader import load_policy
 from headwater.policy.model import Mask
 from headwater.semantics.catalogue import UnknownMetric, metrics_of, offers
@@ -76,6 +78,29 @@ def test_a_question_that_cannot_be_asked_says_why(name):
     given, message = REFUSED[name]
     with pytest.raises(BadQuestion, match=message.replace("(", r"\(").replace(")", r"\)")):
         compile_question(CONTRACTS, Question(**given))
+
+
+def test_a_percentage_is_of_the_whole_measure():
+    given = {"dataset": "fct_sales", "label": "x", "description": "x", "unit": "percent"}
+    of = Metric("kept", expression="sum(sales_value) - sum(retail_discount)", **given)
+    to = Metric("sold", expression="sum(sales_value)", **given)
+    share = Metric("kept_share", ratio=Ratio("kept", "sold"), decimals=2, **given)
+    sales = replace(CONTRACTS.get("fct_sales"), metrics=(of, to, share))
+    contracts = replace(CONTRACTS, datasets={**CONTRACTS.datasets, "fct_sales": sales})
+    sql = compile_question(contracts, Question(("kept_share",))).sql
+    assert "100 * (SUM(t.sales_value) - SUM(t.retail_discount))" in sql
+
+
+def test_who_sees_only_the_year_is_offered_no_time():
+    sales = ROLES["analyst"].views["fct_sales"]
+    assert CONTRACTS.get("fct_sales").metrics[0].time == "sale_date"
+    by_year = replace(sales, masks={**sales.masks, "sale_date": Mask.YEAR_ONLY})
+    role = replace(ROLES["analyst"], views={**ROLES["analyst"].views, "fct_sales": by_year})
+    assert offers(CONTRACTS, role)["revenue"].metric.time is None
+    assert compile_question(CONTRACTS, Question(("revenue",)), role).columns == ("revenue",)
+    for asked in ({"grain": Grain.MONTH}, {"filters": (Filter("period", Operator.LESS, ("2017-06-01",)),)}):
+        with pytest.raises(BadQuestion, match="has no one time"):
+            compile_question(CONTRACTS, Question(("revenue",), **asked), role)
 
 
 def test_values_are_never_in_the_text():

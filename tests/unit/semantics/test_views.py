@@ -42,8 +42,8 @@ def engine():
     connection = chdb.connect(":memory:")
     connection.query("CREATE DATABASE role_store_manager")
     connection.query(
-        "CREATE TABLE role_store_manager.fct_sales (basket_id Int64, store_id Int64, sale_date Date32, week Int32, "
-        "sales_value Decimal(10, 2), store_key Int64, product_key String, date_key Int32) ENGINE = Memory"
+        "CREATE TABLE role_store_manager.fct_sales (basket_id Nullable(Int64), store_id Int64, sale_date Date32, "
+        "week Int32, sales_value Decimal(10, 2), store_key Int64, product_key String, date_key Int32) ENGINE = Memory"
     )
     for table, columns in {
         "dim_store": "store_key Int64, store_name String",
@@ -54,7 +54,7 @@ def engine():
     connection.query(
         "INSERT INTO role_store_manager.fct_sales VALUES (1, 7, '2017-01-02', 1, 1.00, 7, 'p', 2), "
         "(1, 7, '2017-01-02', 1, 2.00, 7, 'p', 2), (2, 8, '2017-01-05', 1, 4.00, 8, 'p', 5), "
-        "(3, 8, '2017-02-05', 6, 8.00, 8, 'p', 5)"
+        "(3, 8, '2017-02-05', 6, 8.00, 8, 'p', 5), (NULL, 8, '2017-03-05', 10, 8.00, 8, 'p', 5)"
     )
     connection.query(VIEWS["store_manager", "metric_average_basket_value"].statement("default"))
     yield connection
@@ -62,10 +62,11 @@ def engine():
 
 
 @pytest.mark.parametrize(("dimension", "expected"), [
-    ("all", [("2017-01-01", "", "3.50"), ("2017-02-01", "", "8.00")]),
-    ("store_id", [("2017-01-01", "7", "3.00"), ("2017-01-01", "8", "4.00"), ("2017-02-01", "8", "8.00")]),
+    ("all", [("2017-01-01", "", "3.50"), ("2017-02-01", "", "8.00"), ("2017-03-01", "", "\\N")]),
+    ("store_id", [("2017-01-01", "7", "3.00"), ("2017-01-01", "8", "4.00"), ("2017-02-01", "8", "8.00"),
+                  ("2017-03-01", "8", "\\N")]),
 ])  # fmt: skip
-def test_a_ratio_is_right_in_each_month_and_for_each_member(engine, dimension, expected):
+def test_a_ratio_is_right_for_each_month_and_member_and_null_where_it_divides_by_nothing(engine, dimension, expected):
     sql = (
         "SELECT toString(period), member, toDecimalString(average_basket_value, 2) "
         f"FROM role_store_manager.metric_average_basket_value WHERE dimension = '{dimension}' ORDER BY 1, 2"

@@ -15,6 +15,7 @@ ANSWERED = {
     "SELECT arrayJoin([1, 2]) AS n, quantile(0.5)(v) FROM gold.a GROUP BY n": ["gold.a"],
     "SELECT * FROM gold.a WHERE k IN (SELECT k FROM gold.b)": ["gold.a", "gold.b"],
     "SELECT 1 UNION ALL SELECT 2": [],
+    "SELECT {x:Nullable(Int64)} AS x FROM gold.a WHERE k IN {k:Array(String)}": ["gold.a"],
     "SELECT * FROM gold.a -- the newest; not the old\n LIMIT 3;": ["gold.a"],
 }
 
@@ -47,6 +48,14 @@ REFUSED = [
     "SELECT * FROM platform.loads",
     "SELECT * FROM a",
     "SELECT 1 IN system.one",
+    "WITH t AS (SELECT 1) SELECT * FROM {t:Identifier}",
+    "WITH t AS (SELECT 1) SELECT * FROM {t:String}",
+    "WITH {t:Identifier} AS (SELECT 1) SELECT 1",
+    "SELECT * FROM gold.{t:Identifier}",
+    "SELECT * FROM {d:identifier}.a",
+    "SELECT {c:Identifier} FROM gold.a",
+    "SELECT a.{ c : Identifier } FROM gold.a AS a",
+    "SELECT * FROM metric_x UNION ALL (WITH metric_x AS (SELECT 1) SELECT * FROM metric_x)",
     'WITH "a\\x62" AS (SELECT 1) SELECT * FROM "a\\x62"',
     "not sql at all",
     "",

@@ -37,15 +37,10 @@ _INSIDE = {210, 279, 999, 1001}
 
 
 class Answer:
-    """The bytes of one answer; read `whole` or `pieces`, then it is closed. `progress` as ClickHouse's summary."""
+    """The bytes of one answer; read `whole` or `pieces`, then it is closed."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
-
-    @property
-    def summary(self) -> str:
-        """ClickHouse's own count of what it has read, as JSON; empty where it says nothing."""
-        return self._response.headers.get("X-ClickHouse-Summary", "")
 
     def whole(self) -> bytes:
         """All of it."""

@@ -4,7 +4,7 @@ SELECT
     dim_household.age AS age,
     t.store_id AS store_id,
     SUM(t.sales_value) AS revenue,
-    round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+    round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
 FROM gold.fct_sales AS t
 LEFT JOIN gold.dim_product AS dim_product ON dim_product.product_key = t.product_key
 LEFT JOIN gold.dim_household AS dim_household ON dim_household.household_key = t.household_key

@@ -10,7 +10,7 @@ AS
 SELECT period, 'all' AS dimension, '' AS member, average_basket_value FROM (
     SELECT
         toStartOfMonth(t.sale_date) AS period,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     GROUP BY toStartOfMonth(t.sale_date)
 )
@@ -19,7 +19,7 @@ SELECT period, 'store_id' AS dimension, toString(store_id) AS member, average_ba
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         t.store_id AS store_id,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     GROUP BY toStartOfMonth(t.sale_date), t.store_id
 )
@@ -28,7 +28,7 @@ SELECT period, 'week' AS dimension, toString(week) AS member, average_basket_val
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         t.week AS week,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     GROUP BY toStartOfMonth(t.sale_date), t.week
 )
@@ -37,7 +37,7 @@ SELECT period, 'dim_store.store_name' AS dimension, toString(store_name) AS memb
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         dim_store.store_name AS store_name,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     LEFT JOIN `role_store_manager`.`dim_store` AS dim_store ON dim_store.store_key = t.store_key
     GROUP BY toStartOfMonth(t.sale_date), dim_store.store_name
@@ -47,7 +47,7 @@ SELECT period, 'dim_product.department' AS dimension, toString(department) AS me
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         dim_product.department AS department,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     LEFT JOIN `role_store_manager`.`dim_product` AS dim_product ON dim_product.product_key = t.product_key
     GROUP BY toStartOfMonth(t.sale_date), dim_product.department
@@ -57,7 +57,7 @@ SELECT period, 'dim_product.brand' AS dimension, toString(brand) AS member, aver
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         dim_product.brand AS brand,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     LEFT JOIN `role_store_manager`.`dim_product` AS dim_product ON dim_product.product_key = t.product_key
     GROUP BY toStartOfMonth(t.sale_date), dim_product.brand
@@ -67,7 +67,7 @@ SELECT period, 'dim_product.product_category' AS dimension, toString(product_cat
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         dim_product.product_category AS product_category,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     LEFT JOIN `role_store_manager`.`dim_product` AS dim_product ON dim_product.product_key = t.product_key
     GROUP BY toStartOfMonth(t.sale_date), dim_product.product_category
@@ -77,9 +77,9 @@ SELECT period, 'dim_date.day_name' AS dimension, toString(day_name) AS member, a
     SELECT
         toStartOfMonth(t.sale_date) AS period,
         dim_date.day_name AS day_name,
-        round(divideDecimal(toDecimal256(SUM(t.sales_value), 6), nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 12), 2) AS average_basket_value
+        round(if(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0) IS NULL, NULL, divideDecimal(toDecimal256(SUM(t.sales_value), 6), ifNull(nullIf(toDecimal256(COUNT(DISTINCT t.basket_id), 6), 0), 1), 12)), 2) AS average_basket_value
     FROM `role_store_manager`.`fct_sales` AS t
     LEFT JOIN `role_store_manager`.`dim_date` AS dim_date ON dim_date.date_key = t.date_key
     GROUP BY toStartOfMonth(t.sale_date), dim_date.day_name
 )
-COMMENT 'policy: 311d4b3899d54314'
+COMMENT 'policy: c2b4a600ac632606'
