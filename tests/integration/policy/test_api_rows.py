@@ -43,9 +43,7 @@ def test_a_role_without_this_surface_is_denied(api, role):
         answer = api.get(role, path)
         assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     assert api.post(role, "/v1/queries", {"sql": "SELECT 1"}).status_code == 403
-    graph = api.post(role, "/graphql", {"query": "{ datasets { items { name } } }"}).json()
-    assert graph["data"] is None
-    assert graph["errors"][0]["extensions"]["status"] == 403
+    assert api.post(role, "/graphql", {"query": "{ datasets { items { name } } }"}).status_code == 403
 
 
 @pytest.mark.parametrize("sort", ["-sales_value", "store_id,-sale_date", "week_end"])
