@@ -91,7 +91,8 @@ class Standpoint:
     def key(self, asked: Asked, mark: str) -> str:
         """The key of the answer in the cache."""
         policy = (self.asking.policy_version, self.state.applied_at)
-        return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters)
+        form = (asked.limit, asked.shown, asked.keys)
+        return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters, form)
 
     def evidence(self, asked: Asked, *, truncated: bool = False) -> dict[str, Any]:
         """What the answer rests on, for JSON."""
