@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -105,12 +105,13 @@ def get_rows(
             return not_modified(etag)
         if form != JSON:
             return streamed(reading, at, asked, form)
-        page = reading.answers.page(at, asked)
+        page, at = reading.answers.page(at, asked)
+        found = replace(found, at=at)
         body = rows_response(
             page,
             at.evidence(asked, truncated=page.truncated),
             found.following(page),
-            etag,
+            at.etag(asked, form),
             same_snapshot=found.same_snapshot,
         )
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)

@@ -101,9 +101,10 @@ def get_values(
         if etag is not None and unchanged(request, etag):
             asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
             return not_modified(etag)
-        page = reading.answers.page(at, asked)
+        page, at = reading.answers.page(at, asked)
+        body = rows_response(page, at.evidence(asked, truncated=page.truncated), None, at.etag(asked, JSON))
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
-        return rows_response(page, at.evidence(asked, truncated=page.truncated), None, etag)
+        return body
 
 
 def compiled(reading: Reading, asking: Asking, ask: Any, limit: int, offset: int) -> Asked:

@@ -16,7 +16,7 @@ from headwater.api.routes.answers import CSV, FORMATS, stream_headers
 
 def streamed(reading: Reading, at: Standpoint, asked: Asked, form: str) -> Response:
     """The rows; on record before the first, when nobody knows how many there will be, and after the last."""
-    answer = reading.answers.stream(at, asked, FORMATS[form])
+    answer, at = reading.answers.stream(at, asked, FORMATS[form])
     try:
         at.asking.answered(datasets=asked.tables, rows=None, sql=asked.replay)
         headers = stream_headers(at.evidence(asked), asked.limit, at.etag(asked, form))
