@@ -7,13 +7,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
 
 from headwater.api.reading.answers import Answers, Asked, Standpoint
 from headwater.api.reading.cache import InProcess
 from headwater.api.reading.standing import State
+from headwater.api.routes.answers import JSON, held
 from headwater.contracts.loader import load_contracts
+from headwater.contracts.model import Answer
 from headwater.policy.loader import load_policy
-from headwater.serving.evidence import LoadedTable
+from headwater.serving.evidence import DataRefused, LoadedTable
 
 TABLE = "gold.dim_store"
 LIVE = "live.transactions"
@@ -89,6 +92,20 @@ def test_a_table_without_a_mark_is_judged_by_its_snapshot():
     clickhouse, answers, at = setting(state("1"), state("2"))
     answers.page(at, replace(ASKED, tables=(LIVE,)))
     assert clickhouse.asked == 2
+
+
+def test_data_that_a_contract_refuses_are_not_said_to_be_the_same():
+    _, _, at = setting(state("1"))
+    request = Request({"type": "http", "headers": [(b"if-none-match", at.etag(ASKED, JSON).encode())]})
+    at.asking.answered = lambda **_: 1
+    assert held(request, at, ASKED, JSON).status_code == 304
+    stale = replace(at.state.tables[TABLE], stale=True)
+    dataset = replace(CONTRACTS.get("dim_store"), when_stale=Answer.REFUSE)
+    contracts = replace(CONTRACTS, datasets={**CONTRACTS.datasets, "dim_store": dataset})
+    old = replace(at, contracts=contracts, state=replace(at.state, tables={TABLE: stale}))
+    assert old.etag(ASKED, JSON) == at.etag(ASKED, JSON)
+    with pytest.raises(DataRefused):
+        held(request, old, ASKED, JSON)
 
 
 def test_what_keeps_moving_says_so_and_is_not_kept():

@@ -105,6 +105,14 @@ def test_a_cursor_is_of_one_question():
             cursors.read(broken, other)
 
 
+def test_what_no_request_could_bring_back_is_no_cursor():
+    fits = cursors.written(cursors.Cursor(("x" * 2900,), 0, "mark"), ["q"])
+    assert cursors.read(fits, ["q"]).after == ("x" * 2900,)
+    with pytest.raises(Problem, match="too long") as refused:
+        cursors.written(cursors.Cursor(("x" * 3100,), 0, "mark"), ["q"])
+    assert refused.value.status == 422
+
+
 def test_a_changed_cursor_reads_no_more_than_its_values():
     text = cursors.written(cursors.Cursor(("1 OR 1=1",), 0, ""), ["q"])
     with pytest.raises(Problem, match="Int64"):
