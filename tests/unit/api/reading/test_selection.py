@@ -126,6 +126,20 @@ def test_evidence_names_the_dataset_and_no_value():
     )
 
 
+def test_evidence_of_a_later_page_is_that_page_with_its_columns_alone():
+    begin = cursors.Cursor(("7",), 2, "")
+    assert selected(SHAPE, "note").replay(10, begin) == (
+        "SELECT `note` FROM `gold`.`sales` WHERE ((`id` > {c0:Int64}) OR (`id` = {c0:Int64}))"
+        " ORDER BY `id` ASC NULLS LAST LIMIT 10 OFFSET 2"
+    )
+    keyless = selected(KEYLESS, "day").replay(10, begin)
+    tie = "cityHash64(toString(tuple(`id`, `day`, `amount`, `note`, `share`)))"
+    assert keyless == (
+        f"SELECT `day` FROM `gold`.`sales` WHERE (({tie} > {{c0:UInt64}}) OR ({tie} = {{c0:UInt64}}))"
+        f" ORDER BY {tie} ASC NULLS LAST LIMIT 10 OFFSET 2"
+    )
+
+
 def test_a_key_that_a_mask_makes_alike_orders_nothing():
     contracts = load_contracts()
     policy = load_policy(contracts=contracts)
