@@ -2,6 +2,8 @@
 
 A question nests at most six levels deep, and costs at most 10,000: one for each field, times what the lists above it
 may hold, and for rows as many as were asked for. What is too dear is refused before anything is read.
+
+A request is a call of its own, decided and on record before its text is looked at; each field that reads is another.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from graphql import GraphQLError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
-from strawberry.extensions import AddValidationRules, MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
+from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter
 
-from headwater.api.graphql_cost import Costs
+from headwater.api.graphql_cost import MOST_SELECTIONS, Bounds
 from headwater.api.graphql_types import Asked, Query
 from headwater.api.problems import Problem, json_response
 from headwater.api.reading.reading import Reading
@@ -27,15 +29,13 @@ from headwater.api.routes.answers import OpenModel, refusals
 
 log = logging.getLogger(__name__)
 
-DEEPEST = 6
 LONGEST = 20_000
 SCHEMA = strawberry.Schema(
     query=Query,
     extensions=[
-        lambda: MaxTokensLimiter(max_token_count=2000),
+        lambda: MaxTokensLimiter(max_token_count=MOST_SELECTIONS),
+        Bounds,
         lambda: MaxAliasesLimiter(max_alias_count=20),
-        lambda: QueryDepthLimiter(max_depth=DEEPEST),
-        lambda: AddValidationRules([Costs]),
     ],
 )
 router = APIRouter(tags=["graphql"])
@@ -55,7 +55,8 @@ class GraphQLModel(BaseModel):
 def ask_graphql(request: Request, question: Annotated[GraphQLModel, Body()]) -> Response:
     """One operation; faults are in `errors`, as GraphQL has them, each with the kind of problem it is."""
     reading: Reading = request.app.state.reading
-    reading.known(request)
+    with reading.call(request, "graphql"):
+        pass  # the fields' own calls follow, so that none waits for this one
     asked = Asked(reading, request)
     found = SCHEMA.execute_sync(
         question.query,

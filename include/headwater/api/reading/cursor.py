@@ -36,10 +36,13 @@ def digest(question: Sequence[Any]) -> str:
 
 
 def written(cursor: Cursor, question: Sequence[Any]) -> str:
-    """The text, safe in a URL."""
+    """The text, safe in a URL. Raises `Problem` (422) where the next request could not bring it back."""
     told = {"a": list(cursor.after), "s": cursor.skip, "m": cursor.mark, "d": digest(question)}
     text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    encoded = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    if len(encoded) > LONGEST:
+        raise _refused("values of the order are too long for a cursor: sort by others, or ask for CSV or Arrow")
+    return encoded
 
 
 def read(text: str, question: Sequence[Any]) -> Cursor:

@@ -31,7 +31,7 @@ class Reading:
         self.clickhouse = ClickHouse(settings)
         self.gate = Gate(settings, Surface.API)
         self.standing = Standing(settings, contracts)
-        self.answers = Answers(self.clickhouse, cache or cache_of(settings))
+        self.answers = Answers(self.clickhouse, cache or cache_of(settings), self.standing.after)
         self.runs = Runs(settings)
         self._shapes: dict[tuple[str, str, str], Shape] = {}
 

@@ -65,7 +65,7 @@ def prepared(reading: Reading, asking: Asking, wanted: Wanted, *, paged: bool = 
     begin = cursors.read(wanted.cursor, question) if wanted.cursor else None
     most = limited(wanted.limit, role.limits, paged=paged)
     statement = chosen.statement(role.database, most + 1 if paged else most, begin)
-    tables, replay, shown = (shape.table,), chosen.replay(most), len(statement.columns)
+    tables, replay, shown = (shape.table,), chosen.replay(most, begin), len(statement.columns)
     if paged:
         names = [*statement.columns, *(key for key in statement.keys if key not in statement.columns)]
         keys = tuple(names.index(key) for key in statement.keys)

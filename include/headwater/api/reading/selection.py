@@ -77,7 +77,16 @@ class Selection:
     def statement(self, database: str, limit: int, cursor: Cursor | None) -> Statement:
         """The SELECT of a page, or of the rest from there; `limit` rows at most."""
         names = [*self.columns, *(one.name for one in self.order if one.name not in self.columns)]
-        expressions = [self._expression(name) for name in names]
+        return self._statement([self._expression(name) for name in names], database, limit, cursor)
+
+    def replay(self, limit: int, cursor: Cursor | None = None) -> str:
+        """The same rows and columns in words of the datasets, as evidence: parameters stay named."""
+        own = self._statement([quote_name(name) for name in self.columns], "role", limit, cursor).sql
+        table = ".".join(map(quote_name, self.shape.table.split(".")))
+        # The order's own hash is no column of the answer, so there is no name for it.
+        return own.replace(f"`role`.{quote_name(self.shape.dataset)}", table).replace(quote_name(TIE), self._tie)
+
+    def _statement(self, expressions: list[str], database: str, limit: int, cursor: Cursor | None) -> Statement:
         conditions, parameters = list(self.conditions), dict(self.parameters)
         if cursor is not None:
             conditions.append(self._from(cursor, parameters))
@@ -88,17 +97,13 @@ class Selection:
         sql = f"SELECT {', '.join(expressions)} FROM {source}{where} ORDER BY {order} LIMIT {limit}{offset}"  # noqa: S608
         return Statement(sql, parameters, self.columns, tuple(one.name for one in self.order))
 
-    def replay(self, limit: int) -> str:
-        """The same question in words of the datasets, as evidence: parameters stay named."""
-        own = self.statement("role", limit, None).sql
-        table = ".".join(map(quote_name, self.shape.table.split(".")))
-        return own.replace(f"`role`.{quote_name(self.shape.dataset)}", table)
-
     def _expression(self, name: str) -> str:
-        if name != TIE:
-            return quote_name(name)
+        return f"{self._tie} AS {quote_name(TIE)}" if name == TIE else quote_name(name)
+
+    @property
+    def _tie(self) -> str:
         every = ", ".join(quote_name(column) for column in self.shape.columns)
-        return f"cityHash64(toString(tuple({every}))) AS {quote_name(TIE)}"
+        return f"cityHash64(toString(tuple({every})))"
 
     def _from(self, cursor: Cursor, parameters: dict[str, str]) -> str:
         """Rows at the cursor's place or behind it, as ORDER BY has them."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from headwater.contracts.model import Contracts
 from headwater.policy.bundle import APPLIED
-from headwater.serving.evidence import LoadedTable, Shown
+from headwater.serving.evidence import LoadedTable, Shown, same_snapshots
 from headwater.serving.fresh import Fresh
 from headwater.serving.warehouse import Warehouse
 from headwater.settings import Settings
@@ -56,6 +56,11 @@ class State:
         marks = [self.marks.get(table) for table in tables]
         return None if None in marks else "|".join(str(mark) for mark in marks)
 
+    def same(self, tables: Sequence[str], later: State) -> bool:
+        """Whether what these tables show, and to whom, is the same then."""
+        alike = [self.marks.get(table) == later.marks.get(table) for table in tables]
+        return self.applied_at == later.applied_at and all(alike) and same_snapshots(tables, self.tables, later.tables)
+
 
 class Standing:
     """Asks as the platform's reader. Thread-safe."""
@@ -72,6 +77,13 @@ class Standing:
         """What is shown. Raises `WarehouseBusy`."""
         applied_at, marks = self._fresh.newer()
         return State(applied_at, self._shown.recent(), marks)
+
+    def after(self, tables: Sequence[str]) -> State:
+        """What is shown after this call began, also of those of these tables that have no mark. Raises as `now`."""
+        applied_at, marks = self._fresh.newer()
+        unmarked = [table for table in tables if table not in marks]
+        shown = {**self._shown.recent(), **(self._shown.newer(unmarked) if unmarked else {})}
+        return State(applied_at, shown, marks)
 
     def close(self) -> None:
         """Close the connections."""

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from headwater.api.problems import MEDIA_TYPE, Problem
 from headwater.api.reading import cursor as cursors
-from headwater.api.reading.answers import Page
+from headwater.api.reading.answers import Asked, Page, Standpoint
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
 FORMATS = {CSV: "CSVWithNames", ARROW: "ArrowStream"}
@@ -135,6 +135,16 @@ def unchanged(request: Request, etag: str | None) -> bool:
     """Whether the asker has this answer already."""
     given = request.headers.get("if-none-match")
     return etag is not None and given is not None and etag in [one.strip() for one in given.split(",")]
+
+
+def held(request: Request, at: Standpoint, asked: Asked, form: str) -> Response | None:
+    """304, on record, where the asker has this answer already. Raises `DataRefused` where it would get none."""
+    at.judged(asked)
+    etag = at.etag(asked, form)
+    if etag is None or not unchanged(request, etag):
+        return None
+    at.asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
+    return not_modified(etag)
 
 
 def not_modified(etag: str) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -21,13 +21,12 @@ from headwater.api.routes.answers import (
     OpenModel,
     RowsModel,
     accepted,
+    held,
     json_answer,
-    not_modified,
     paged,
     refusals,
     rows_response,
     tabular,
-    unchanged,
 )
 from headwater.api.routes.streaming import streamed
 from headwater.contracts.model import Dataset
@@ -99,18 +98,17 @@ def get_rows(
         wanted = Wanted(dataset, columns, filter, sort, limit, cursor)
         found = prepared(reading, asking, wanted, paged=form == JSON)
         at, asked = found.at, found.asked
-        etag = at.etag(asked, form)
-        if etag is not None and unchanged(request, etag):
-            asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
-            return not_modified(etag)
+        if (same := held(request, at, asked, form)) is not None:
+            return same
         if form != JSON:
             return streamed(reading, at, asked, form)
-        page = reading.answers.page(at, asked)
+        page, at = reading.answers.page(at, asked)
+        found = replace(found, at=at)
         body = rows_response(
             page,
             at.evidence(asked, truncated=page.truncated),
             found.following(page),
-            etag,
+            at.etag(asked, form),
             same_snapshot=found.same_snapshot,
         )
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)

@@ -21,12 +21,11 @@ from headwater.api.routes.answers import (
     ListModel,
     OpenModel,
     RowsModel,
+    held,
     json_answer,
-    not_modified,
     paged,
     refusals,
     rows_response,
-    unchanged,
 )
 from headwater.api.routes.datasets import CursorText, Limit
 from headwater.contracts.joins import dimension_column
@@ -97,13 +96,12 @@ def get_values(
         ask = partial(Question, (metric,), wanted, conditions, grain, _names(sort))
         asked = compiled(reading, asking, ask, limit, offset)
         at = reading.standpoint(asking)
-        etag = at.etag(asked, JSON)
-        if etag is not None and unchanged(request, etag):
-            asking.answered(datasets=asked.tables, rows=0, sql=asked.replay)
-            return not_modified(etag)
-        page = reading.answers.page(at, asked)
+        if (same := held(request, at, asked, JSON)) is not None:
+            return same
+        page, at = reading.answers.page(at, asked)
+        body = rows_response(page, at.evidence(asked, truncated=page.truncated), None, at.etag(asked, JSON))
         asking.answered(datasets=asked.tables, rows=page.count, sql=asked.replay)
-        return rows_response(page, at.evidence(asked, truncated=page.truncated), None, etag)
+        return body
 
 
 def compiled(reading: Reading, asking: Asking, ask: Any, limit: int, offset: int) -> Asked:

@@ -61,7 +61,7 @@ def run_query(request: Request, query: Annotated[QueryModel, Body()]) -> Respons
         at = reading.standpoint(asking)
         if form != JSON:
             return streamed(reading, at, asked, form)
-        page = reading.answers.page(at, asked)
+        page, at = reading.answers.page(at, asked)
         body = rows_response(page, at.evidence(asked, truncated=page.truncated), None, at.etag(asked, form))
         asking.answered(datasets=asked.tables, rows=page.count, sql=query.sql)
         return body

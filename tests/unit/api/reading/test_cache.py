@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
-from headwater.api.reading.answers import Asked
+import pytest
+
+from headwater.api.reading.answers import Asked, Standpoint
 from headwater.api.reading.cache import InProcess, key_of
+from headwater.api.reading.standing import State
 from headwater.contracts.loader import load_contracts
 from headwater.policy.loader import load_policy
 
@@ -14,8 +18,10 @@ MANAGER = POLICY.caller("one", ["store_managers"], {"stores": [1, 2]})
 TABLES = ("gold.fct_sales",)
 
 
-def key(caller=MANAGER, policy=("v1", "12:00"), tables=TABLES, mark="7/a", sql="SELECT 1", parameters=None) -> str:
-    return key_of(caller, policy, tables, mark, sql, parameters or {})
+def key(
+    caller=MANAGER, policy=("v1", "12:00"), tables=TABLES, mark="7/a", sql="SELECT 1", parameters=None, form=()
+) -> str:
+    return key_of(caller, policy, tables, mark, sql, parameters or {}, form)
 
 
 def test_the_key_holds_all_that_an_answer_depends_on():
@@ -29,13 +35,37 @@ def test_the_key_holds_all_that_an_answer_depends_on():
         key(tables=("gold.dim_store",)),
         key(sql="SELECT 2"),
         key(parameters={"p": "1"}),
+        key(form=(10, 1, ())),
+        key(form=(10, 2, ())),
+        key(replace(MANAGER, attributes={**MANAGER.attributes, "region": ("north",)})),
     ]
     assert len({key(), *others}) == len(others) + 1
 
 
 def test_those_who_see_the_same_share_an_answer():
     assert key() == key(replace(MANAGER, name="two"))
-    assert key(POLICY.caller("a", ["analysts"], {"stores": [1]})) == key(POLICY.caller("b", ["analysts"]))
+    assert key(POLICY.caller("a", ["analysts"])) == key(POLICY.caller("b", ["analysts"]))
+
+
+@pytest.mark.parametrize(
+    "rows", ['store_id IN "user"."stores"', "store_id IN user . stores", "store_id IN user.stores"]
+)
+@pytest.mark.parametrize("tables", [TABLES, ()])
+def test_however_a_predicate_reads_attributes_they_are_in_the_key(rows, tables):
+    view = replace(MANAGER.role.views["fct_sales"], rows=rows)
+    role = replace(MANAGER.role, views={"fct_sales": view})
+    keys = {key(replace(MANAGER, role=role, attributes={"stores": stores}), tables=tables) for stores in [(1,), (2,)]}
+    assert len(keys) == 2
+
+
+def test_the_same_rows_with_other_columns_shown_are_another_answer():
+    """Columns of the order stand behind those asked for: `store_id` by its key reads what both together do."""
+    asking = SimpleNamespace(caller=MANAGER, policy_version="v1")
+    at = Standpoint(asking, State("12:00", {}, {"gold.dim_store": "7/a"}), load_contracts())
+    one = Asked("SELECT a, b", {}, ("gold.dim_store",), "SELECT a", 10, 1, (1,))
+    others = [replace(one, shown=2), replace(one, keys=(0,)), replace(one, limit=11)]
+    assert len({at.key(asked) for asked in [one, *others]}) == 4
+    assert len({at.etag(asked, "application/json") for asked in [one, *others]}) == 4
 
 
 def test_what_may_change_by_itself_is_not_kept():

@@ -105,6 +105,14 @@ def test_a_cursor_is_of_one_question():
             cursors.read(broken, other)
 
 
+def test_what_no_request_could_bring_back_is_no_cursor():
+    fits = cursors.written(cursors.Cursor(("x" * 2900,), 0, "mark"), ["q"])
+    assert cursors.read(fits, ["q"]).after == ("x" * 2900,)
+    with pytest.raises(Problem, match="too long") as refused:
+        cursors.written(cursors.Cursor(("x" * 3100,), 0, "mark"), ["q"])
+    assert refused.value.status == 422
+
+
 def test_a_changed_cursor_reads_no_more_than_its_values():
     text = cursors.written(cursors.Cursor(("1 OR 1=1",), 0, ""), ["q"])
     with pytest.raises(Problem, match="Int64"):
@@ -115,6 +123,20 @@ def test_evidence_names_the_dataset_and_no_value():
     replay = selected(SHAPE, "id", ["note:eq:secret"]).replay(10)
     assert (
         replay == "SELECT `id` FROM `gold`.`sales` WHERE (`note` = {f0:String}) ORDER BY `id` ASC NULLS LAST LIMIT 10"
+    )
+
+
+def test_evidence_of_a_later_page_is_that_page_with_its_columns_alone():
+    begin = cursors.Cursor(("7",), 2, "")
+    assert selected(SHAPE, "note").replay(10, begin) == (
+        "SELECT `note` FROM `gold`.`sales` WHERE ((`id` > {c0:Int64}) OR (`id` = {c0:Int64}))"
+        " ORDER BY `id` ASC NULLS LAST LIMIT 10 OFFSET 2"
+    )
+    keyless = selected(KEYLESS, "day").replay(10, begin)
+    tie = "cityHash64(toString(tuple(`id`, `day`, `amount`, `note`, `share`)))"
+    assert keyless == (
+        f"SELECT `day` FROM `gold`.`sales` WHERE (({tie} > {{c0:UInt64}}) OR ({tie} = {{c0:UInt64}}))"
+        f" ORDER BY {tie} ASC NULLS LAST LIMIT 10 OFFSET 2"
     )
 
 
