@@ -1,4 +1,4 @@
-"""Each way to falsify the trail, on a chain in memory; tests/faults/test_fault_28 does the same in Postgres."""
+"""Each way to falsify the trail, on a chain in memory; tests/faults/serving/test_fault_28 does the same in Postgres."""
 
 from __future__ import annotations
 

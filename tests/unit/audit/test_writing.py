@@ -1,4 +1,4 @@
-"""What comes of an entry that cannot be written; tests/faults/test_fault_28 writes into a real Postgres."""
+"""What comes of an entry that cannot be written; tests/faults/serving/test_fault_28 writes into a real Postgres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is put on record of a request; tests/faults/test_fault_26 asks a real one."""
+"""What is put on record of a request; tests/faults/serving/test_fault_26 asks a real one."""
 
 from __future__ import annotations
 

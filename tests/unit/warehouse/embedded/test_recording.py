@@ -1,4 +1,4 @@
-"""Which datasets a member's statement is recorded with; tests/faults/test_fault_26 asks an endpoint."""
+"""Which datasets a member's statement is recorded with; tests/faults/serving/test_fault_26 asks an endpoint."""
 
 from __future__ import annotations
 

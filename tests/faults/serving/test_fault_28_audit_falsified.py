@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from tests.faults.conftest import Guarded
+from tests.faults.serving.conftest import Guarded
 from typer.testing import CliRunner
 
 from headwater.audit import commands

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.faults.conftest import Guarded
+from tests.faults.serving.conftest import Guarded
 
 from headwater.policy.model import Surface
 from headwater.serving.asking import Denied, Gate

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.faults.conftest import Guarded
+from tests.faults.serving.conftest import Guarded
 from tests.integration.policy.conftest import PASSWORD, STORES
 
 from headwater.identity.authenticating import NotAuthenticated
