@@ -58,7 +58,9 @@ class Loading:
 
 def setting(*states: State) -> tuple[Loading, Answers, Standpoint]:
     clickhouse = Loading(*states)
-    asking = SimpleNamespace(caller=MANAGER, policy_version="v1", headers={}, applied=lambda _: None)
+    asking = SimpleNamespace(
+        caller=MANAGER, policy_version="v1", headers={}, applied=lambda _: None, reads=lambda *_: None
+    )
     return (
         clickhouse,
         Answers(clickhouse, InProcess(10_000, 60), clickhouse.now),
