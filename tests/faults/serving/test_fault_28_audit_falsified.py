@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.faults.serving.conftest import Guarded
+from tests.recording import record_many
 from typer.testing import CliRunner
 
 from headwater.audit import commands
@@ -176,7 +176,9 @@ def test_postgres_itself_refuses_to_change_an_entry(trail):
 def test_several_processes_write_one_chain(trail):
     """Three processes with four threads each, at the same time: no gap, no fork."""
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=write, args=(trail.settings, f"process{number}", 4, 25)) for number in range(3)]
+    others = [
+        context.Process(target=record_many, args=(trail.settings, f"process{number}", 4, 25)) for number in range(3)
+    ]
     for one in others:
         one.start()
     for one in others:
@@ -185,20 +187,6 @@ def test_several_processes_write_one_chain(trail):
     verdict = verify(trail.settings)
     assert verdict.sound, verdict
     assert verdict.entries == ENTRIES + 3 * 4 * 25
-
-
-def write(settings: Settings, who: str, threads: int, entries: int) -> None:
-    """Record from several threads at once."""
-    auditor = Auditor(settings)
-    working = [
-        threading.Thread(target=lambda: [auditor.record(Entry(who, "mcp", "query")) for _ in range(entries)])
-        for _ in range(threads)
-    ]
-    for one in working:
-        one.start()
-    for one in working:
-        one.join()
-    auditor.close()
 
 
 def test_without_the_right_to_insert_nobody_is_answered(guarded):

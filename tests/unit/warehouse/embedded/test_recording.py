@@ -6,7 +6,7 @@ import pytest
 
 from headwater.policy.loader import load_policy
 from headwater.policy.model import Role
-from headwater.semantics.views import PREFIX
+from headwater.serving.queries import METRIC_PREFIX
 from headwater.warehouse.embedded.recording import METRIC, datasets_of
 
 
@@ -48,4 +48,4 @@ def test_a_statement_that_may_read_others_is_recorded_with_all_that_the_role_see
 
 
 def test_the_names_of_metrics_views_begin_as_is_looked_for():
-    assert METRIC == PREFIX
+    assert METRIC == METRIC_PREFIX
