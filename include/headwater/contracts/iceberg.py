@@ -7,7 +7,7 @@ rules already hold the nulls.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from pyiceberg.catalog import Catalog
@@ -16,24 +16,9 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform, YearTransform
-from pyiceberg.types import (
-    BinaryType,
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    MapType,
-    NestedField,
-    StringType,
-    TimestamptzType,
-)
 
 from headwater.contracts import model
+from headwater.contracts.iceberg_types import can_promote, iceberg_schema, iceberg_type
 from headwater.contracts.layers import (
     INGESTED_AT,
     PROVENANCE,
@@ -41,24 +26,10 @@ from headwater.contracts.layers import (
     table_names,
 )
 from headwater.contracts.model import Column, Dataset
-from headwater.contracts.types import Array, DataType, Decimal, Map, Primitive
 from headwater.errors import ContractError, RetryableError
 
 log = logging.getLogger(__name__)
 
-PRIMITIVES: dict[Primitive, IcebergType] = {
-    Primitive.STRING: StringType(),
-    Primitive.BOOLEAN: BooleanType(),
-    Primitive.INT: IntegerType(),
-    Primitive.LONG: LongType(),
-    Primitive.FLOAT: FloatType(),
-    Primitive.DOUBLE: DoubleType(),
-    Primitive.DATE: DateType(),
-    Primitive.TIMESTAMP: TimestamptzType(),
-    # Spark has no UUID type of its own and cannot write Iceberg's.
-    Primitive.UUID: StringType(),
-    Primitive.BINARY: BinaryType(),
-}
 TRANSFORMS: dict[str, Transform] = {  # type: ignore[type-arg]
     "identity": IdentityTransform(),
     "day": DayTransform(),
@@ -88,33 +59,6 @@ LAYER_PROPERTIES = {
     },
     "gold": {},
 }
-
-
-def iceberg_schema(columns: Iterable[Column]) -> Schema:
-    """These columns as an Iceberg schema, ids in order."""
-    ids = iter(range(1, 1_000_000))
-    reserved = [(column, next(ids)) for column in columns]
-    return Schema(
-        *(
-            NestedField(number, c.name, iceberg_type(c.type, ids), required=False, doc=c.description or None)
-            for c, number in reserved
-        )
-    )
-
-
-def iceberg_type(kind: DataType, ids: Iterable[int]) -> IcebergType:
-    """A contract's type in Iceberg; `ids` gives nested fields theirs."""
-    numbers = iter(ids)
-    match kind:
-        case Decimal(precision, scale):
-            return DecimalType(precision, scale)
-        case Array(element):
-            return ListType(next(numbers), iceberg_type(element, numbers), element_required=False)
-        case Map(value):
-            key = next(numbers)
-            return MapType(key, StringType(), next(numbers), iceberg_type(value, numbers), value_required=False)
-        case _:
-            return PRIMITIVES[kind]
 
 
 def partition_spec(dataset: Dataset, table: str, schema: Schema) -> PartitionSpec:
@@ -267,17 +211,6 @@ def _differences(table: Table, dataset: Dataset, name: str) -> tuple[list[Column
             described.append(column)
     _check_partitions(table, dataset, name)
     return added, promoted, described
-
-
-def can_promote(old: IcebergType, new: IcebergType) -> bool:
-    """Whether Iceberg (format 2) reads old files of one type as the other."""
-    match old, new:
-        case (IntegerType(), LongType()) | (FloatType(), DoubleType()):
-            return True
-        case DecimalType(), DecimalType():
-            return old.scale == new.scale and old.precision <= new.precision
-        case _:
-            return str(old) == str(new)
 
 
 def _check_partitions(table: Table, dataset: Dataset, name: str) -> None:
