@@ -8,17 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.agents import Agents
 from tests.integration.policy.api_process import ApiProcess, running
-from tests.integration.policy.conftest import PASSWORD, Served, fill
+from tests.integration.policy.conftest import PASSWORD, Served
 
-from headwater.contracts.clickhouse import warehouse_tables
-from headwater.contracts.loader import load_contracts
 from headwater.identity.store import IdentityStore
-from headwater.policy import applying
-from headwater.policy.loader import load_policy
-from headwater.settings import Settings
-from headwater.warehouse import state
-from headwater.warehouse.client import writer
 
 pytestmark = pytest.mark.integration
 
@@ -36,23 +30,12 @@ expected-statuses = ["2xx", "3xx", "4xx", "503"]
 
 
 @pytest.fixture(scope="module")
-def api(stack: Settings) -> Iterator[ApiProcess]:
-    """The API on the shared stack, with rows in every table."""
-    contracts = load_contracts()
-    served = Served(stack, load_policy(contracts=contracts), contracts)
-    with writer() as client:
-        for database in ("gold", "live"):
-            client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-        for dataset in contracts.datasets.values():
-            if tables := warehouse_tables(dataset):
-                client.command(f"DROP TABLE IF EXISTS {tables[0].database}.{dataset.name}")
-                fill(client, dataset)
-        state.ensure_state(client)
-        applying.apply(client, served.policy, contracts, embedded=True)
-    store = IdentityStore(stack)
+def api(agents: Agents) -> Iterator[ApiProcess]:
+    """The API on the shared stack, over the tables that its agents ask."""
+    store = IdentityStore(agents.settings)
     store.add("some.analyst", "person", ["analysts"], {}, PASSWORD)
     store.close()
-    with running(served) as process:
+    with running(Served(agents.settings, agents.policy, agents.contracts)) as process:
         yield process
 
 

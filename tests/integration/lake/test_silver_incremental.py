@@ -109,7 +109,7 @@ def test_killed_between_the_refused_rows_and_silver(lake: Lake, monkeypatch: pyt
     dataset = new_dataset(lake)
     lake.arrive(dataset, [sale(1000, 0), sale(1001, 1, quantity=-1)])
     with monkeypatch.context() as patched:
-        patched.setattr(silver, "_write", lambda *_: (_ for _ in ()).throw(Killed))
+        patched.setattr(silver, "write", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             build(lake.spark, lake.catalog, dataset)
     assert len(lake.rows(f"silver.{dataset.name}_refused")) == 1
