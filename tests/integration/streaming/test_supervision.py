@@ -67,6 +67,7 @@ def test_a_stream_that_was_killed_is_started_again_and_silver_is_built_meanwhile
     assert sorted(row["basket_id"] for row in in_silver) == list(range(9))
 
 
+@pytest.mark.thorough
 def test_a_stream_that_is_new_joins_those_that_are_read(case: StreamCase, tmp_path: Path):
     assert supervision.start(wait_seconds=240) is True
     first = processes.find(case.settings, supervision.PROCESS)
