@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from tests.datasets.cases import Lake, bronze_rows
 
 from headwater.contracts.model import Dataset, Kind
-from headwater.settings import LOOPBACK, Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import LOOPBACK, Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 JOB_SECONDS = 240.0

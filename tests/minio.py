@@ -23,7 +23,8 @@ from pyarrow import fs
 from tests.conftest import free_port
 
 from headwater.embedded.downloads import exclusive
-from headwater.settings import LOOPBACK, child_environment, get_settings, search_path
+from headwater.environment import child_environment, search_path
+from headwater.settings import LOOPBACK, get_settings
 
 MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 BUILD_SECONDS = 540.0

@@ -22,7 +22,8 @@ from tests.conftest import free_port
 
 from headwater.embedded.downloads import exclusive, ivy_command
 from headwater.embedded.java import ensure_java
-from headwater.settings import LOOPBACK, Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import LOOPBACK, Settings
 
 OURS, JETTY, HTTP = "org.apache.iceberg:iceberg-", "org.eclipse.jetty:jetty-", "org.apache.httpcomponents."
 MODULES = {

@@ -31,13 +31,14 @@ from headwater.contracts.avro import avro_schema
 from headwater.contracts.loader import load_contracts, load_dataset
 from headwater.contracts.model import Dataset
 from headwater.contracts.registry import RegistryClient
+from headwater.environment import child_environment
 from headwater.kafka import client_config
 from headwater.lake.catalog import get_catalog
 from headwater.policy import applying
 from headwater.policy.bundle import APPLIED
 from headwater.policy.loader import load_policy
 from headwater.policy.model import Policy
-from headwater.settings import Settings, child_environment
+from headwater.settings import Settings
 from headwater.streaming.accounting import StreamLedger, ledger_of
 from headwater.streaming.broker import Broker
 from headwater.streaming.runner import StreamRunner

@@ -1,7 +1,8 @@
-"""Every setting of the platform, and the only module that reads or changes the environment (ruff holds this).
+"""Every setting of the platform. Nothing but this and `headwater.environment` reads the environment (ruff holds it).
 
 A setting is taken from, first to last: the process environment (`HEADWATER_<NAME>`), the file `.env` in the project
 directory, `secrets.env` in the home directory (written by `headwater up`, mode 0600), the default below.
+What decides who is let in and what is on record is in `headwater.surface_settings`.
 `.env.example` lists them all; a test holds the two together.
 
 Ports default to `port_base` plus a fixed distance, so that a second stack needs one variable.
@@ -10,23 +11,18 @@ Ports default to `port_base` plus a fixed distance, so that a second stack needs
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from headwater.errors import ConfigurationError
+from headwater.surface_settings import SurfaceSettings
 
 PREFIX = "HEADWATER_"
-NO_SETTINGS = ("PROCESS", "PROCESS_OF", "SCREENSHOTS")
-"""Variables `HEADWATER_…` that are marks of the stack's processes, or for the tests (with `HEADWATER_TEST_*`)."""
-
 PORT_DISTANCE = {
     "kafka_port": 92,
     "kafka_controller_port": 93,
@@ -50,8 +46,8 @@ def _default_project_dir() -> Path:
     return checkout if (checkout / "schemas").is_dir() else Path.cwd()
 
 
-class Settings(BaseSettings):
-    """All settings; see the module docstring for where their values come from."""
+class Settings(SurfaceSettings):
+    """All settings, with those of the surfaces; see the module docstring for where their values come from."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
@@ -189,46 +185,6 @@ class Settings(BaseSettings):
     mcp_port: int = 0
     mcp_workers: int = Field(default=1, description="Processes of the MCP sidecar, each of its own memory")
 
-    # --- the policy
-    opa_url: str = Field(default="", description="An OPA server that decides; empty: decision.rego in this process")
-
-    # --- identities: tokens (JWT) of an OpenID provider, and what surfaces tell ClickHouse about who asks
-    oidc_issuer: str = Field(default="", description="`iss` of tokens that are taken; empty: none is")
-    oidc_audience: str = Field(default="headwater", description="`aud` that a token must have")
-    oidc_jwks_url: str = Field(default="", description="Its public keys; empty: what <issuer>/.well-known/… names")
-    oidc_name_claim: str = Field(default="sub", description="Who it is; dots lead into nested claims")
-    oidc_groups_claim: str = Field(default="groups", description="Groups; empty: those of the identity of that name")
-    oidc_attributes_claim: str = Field(default="", description="Attributes; empty: those of the identity of that name")
-    oidc_default_scopes: str = Field(default="", description="Scopes of a token that has none of Headwater's own")
-    oidc_leeway_seconds: int = Field(default=30, ge=0, le=300, description="Clocks may differ by so much")
-    oidc_keys_held_seconds: int = Field(default=300, ge=10, description="Public keys are fetched anew after so long")
-    oidc_keys_stale_seconds: int = Field(default=3600, ge=0, description="They hold so long where that fails")
-    surface_key: SecretStr = Field(default=SecretStr(""), description="With it a surface vouches for who asks it")
-    secret_keys: SecretStr = Field(default=SecretStr(""), description="Fernet keys of kept secrets, the newest first")
-
-    cli_credential: SecretStr = Field(default=SecretStr(""), description="API key or token of who runs commands")
-    quarantine_group: str = Field(default="privacy", description="Group of this host's accounts at the quarantine")
-
-    # --- the audit trail
-    audit_signing_key: Path | None = Field(default=None, description="PEM, Ed25519; empty: <home>/audit/signing.pem")
-    audit_checkpoint_seconds: float = Field(default=5.0, gt=0, description="Between two signed checkpoints at most")
-    audit_checkpoint_entries: int = Field(default=1000, ge=1, description="Entries between two of them at most")
-
-    # --- the ingestion API
-    api_port: int = 0
-    api_max_body_bytes: int = Field(default=5 * 1024**2, ge=1, le=8 * 1024**2, description="Longest body of a request")
-    api_max_events: int = Field(default=10_000, ge=1, description="Events of one request")
-    api_queue_events: int = Field(default=100_000, ge=1, description="Events that may wait for the broker at once")
-    api_ack_seconds: float = Field(default=5.0, gt=0, description="The broker has this long to acknowledge an event")
-    api_slow_seconds: float = Field(default=1.0, gt=0, description="An event unacknowledged so long: 429 for the next")
-
-    # --- the API that reads
-    api_cache_bytes: int = Field(default=64 * 1024**2, ge=0, description="Answers kept in the API's memory")
-    api_cache_seconds: float = Field(default=300.0, gt=0, description="An answer is kept so long at most")
-    api_cache_url: SecretStr = Field(
-        default=SecretStr(""), description="redis://…: answers are kept there, for several"
-    )
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -307,62 +263,6 @@ class Settings(BaseSettings):
         """A libpq URL with the password in it: for connecting, never for printing."""
         password = self.postgres_password.get_secret_value()
         return f"postgresql://{self.postgres_user}:{password}@{self.postgres_host}:{self.postgres_port}/{database}"
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that the platform starts: this process's own, with `extra` over it.
-
-    Python keeps there what it has compiled, also where it was told not to: a start costs half without compiling.
-    """
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | dict(extra)
-
-
-def extend_environment(extra: Mapping[str, str]) -> None:
-    """Set variables of this process, for a library in it that takes them from nowhere else."""
-    os.environ.update(extra)
-
-
-def replace_environment(whole: Mapping[str, str]) -> None:
-    """Take another process's environment over, and nothing of this one's: in a job that was forked for a client."""
-    os.environ.clear()
-    os.environ.update(whole)
-
-
-def search_path() -> str:
-    """PATH of this process."""
-    return os.environ.get("PATH", "")
-
-
-def is_submitted() -> bool:
-    """Whether `spark-submit` has started this process, and a JVM beside it."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ
-
-
-def inherited_java_home() -> str:
-    """JAVA_HOME of this process, or an empty string."""
-    return os.environ.get("JAVA_HOME", "")
-
-
-class UnknownSetting(NamedTuple):
-    """A variable with the platform's prefix that no setting has: where it stands, and the setting nearest to it."""
-
-    name: str
-    place: str
-    meant: str
-
-
-def unknown_settings(settings: Settings) -> Iterator[UnknownSetting]:
-    """The misspelt settings of the process environment and of `.env`, which would otherwise pass in silence."""
-    known = [name.upper() for name in Settings.model_fields]
-    dotenv = settings.project_dir / ".env"
-    in_file = dotenv_values(dotenv) if dotenv.is_file() else {}
-    places: dict[str, Iterable[str]] = {"the environment": os.environ, str(dotenv): in_file}
-    for place, variables in places.items():
-        for variable in map(str.upper, variables):
-            name = variable.removeprefix(PREFIX)
-            if name != variable and name not in (*known, *NO_SETTINGS) and not name.startswith("TEST_"):
-                near = get_close_matches(name, known, 1, 0.7)
-                yield UnknownSetting(variable, place, f"{PREFIX}{near[0]}" if near else "")
 
 
 @cache

@@ -94,7 +94,8 @@ class JobCommand(ProcessCommand):
 
     def _execute(self) -> int:
         from headwater.embedded.job_client import WarmJob
-        from headwater.settings import child_environment, get_settings
+        from headwater.environment import child_environment
+        from headwater.settings import get_settings
 
         self._warm = WarmJob.connect(get_settings())
         if self._warm is not None:

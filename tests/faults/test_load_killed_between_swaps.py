@@ -17,8 +17,9 @@ from pyspark.sql import SparkSession
 from tests.integration.lake.shop import FIRST, OPEN, Shop, open_shop
 from tests.jobs import PROJECT
 
+from headwater.environment import child_environment
 from headwater.lake.catalog import get_catalog
-from headwater.settings import Settings, child_environment
+from headwater.settings import Settings
 from headwater.warehouse.client import writer
 from headwater.warehouse.loading import load, loadable
 

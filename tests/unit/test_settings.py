@@ -7,8 +7,9 @@ import pytest
 from tests.conftest import environment
 
 from headwater.embedded.doctor import examine
+from headwater.environment import unknown_settings
 from headwater.errors import ConfigurationError
-from headwater.settings import Settings, get_settings, unknown_settings
+from headwater.settings import Settings, get_settings
 
 
 def test_a_wrong_value_is_told_with_its_name():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 
 from headwater.embedded import connect
-from headwater.settings import child_environment, get_settings
+from headwater.environment import child_environment
+from headwater.settings import get_settings
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from datetime import date
 from rich.console import Console
 
 from headwater.demo.airflow import Airflow
+from headwater.environment import child_environment
 from headwater.errors import RetryableError, TerminalError
-from headwater.settings import LOOPBACK, Settings, child_environment
+from headwater.settings import LOOPBACK, Settings
 
 PIPELINE = "loyalty"
 PIPELINE_SECONDS = 1_800.0

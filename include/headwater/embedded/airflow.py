@@ -15,7 +15,8 @@ from headwater.embedded.errors import StartFailed
 from headwater.embedded.health import http_body
 from headwater.embedded.secrets import write_private
 from headwater.embedded.service import ProcessSpec, Service
-from headwater.settings import LOOPBACK, Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import LOOPBACK, Settings
 
 ADMIN = "admin"
 PARALLELISM = 4

@@ -14,9 +14,10 @@ import psutil
 from headwater.embedded import downloads, java, postgres, preflight, processes
 from headwater.embedded.secrets import secrets_file
 from headwater.embedded.services import SERVICES, unneeded
+from headwater.environment import unknown_settings
 from headwater.errors import HeadwaterError
 from headwater.lake import storage
-from headwater.settings import Settings, unknown_settings
+from headwater.settings import Settings
 
 PYTHONS = ((3, 11), (3, 13))
 MEMORY_GB = 8

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.embedded.errors import NoJava
-from headwater.settings import LOOPBACK, Settings, inherited_java_home, search_path
+from headwater.environment import inherited_java_home, search_path
+from headwater.settings import LOOPBACK, Settings
 
 SUPPORTED = (17, 21)
 NEEDED_MODULE = "jdk.incubator.vector"

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from headwater.settings import extend_environment, replace_environment
+from headwater.environment import extend_environment, replace_environment
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MAX_REQUEST = 1 << 20

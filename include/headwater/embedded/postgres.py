@@ -24,7 +24,8 @@ from psycopg import sql
 from headwater.embedded.errors import NotInstalled, StartFailed
 from headwater.embedded.processes import group_of
 from headwater.embedded.service import ProcessSpec, Service
-from headwater.settings import LOOPBACK, Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import LOOPBACK, Settings
 
 ACCOUNTS = ("postgres", "nobody")
 ROOT_DATA = Path("/var/lib/headwater")

@@ -24,7 +24,8 @@ import psutil
 
 from headwater.embedded.errors import StartFailed
 from headwater.embedded.service import ProcessSpec
-from headwater.settings import Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import Settings
 
 HOME_MARK = "HEADWATER_PROCESS_OF"
 NAME_MARK = "HEADWATER_PROCESS"

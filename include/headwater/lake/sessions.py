@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from headwater.embedded import downloads
 from headwater.embedded.java import ensure_java, environment
+from headwater.environment import extend_environment, is_submitted
 from headwater.errors import ConfigurationError
 from headwater.lake.storage import for_java
-from headwater.settings import LOOPBACK, Settings, extend_environment, get_settings, is_submitted
+from headwater.settings import LOOPBACK, Settings, get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -22,7 +22,8 @@ from headwater.embedded.health import is_free
 from headwater.embedded.java import ensure_java
 from headwater.embedded.java import environment as java_environment
 from headwater.embedded.spark import spark_home
-from headwater.settings import Settings, child_environment
+from headwater.environment import child_environment
+from headwater.settings import Settings
 from headwater.streaming import supervision
 from headwater.streaming.health import judge
 from headwater.streaming.launching import application_name, launcher

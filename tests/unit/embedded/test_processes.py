@@ -9,7 +9,7 @@ import pytest
 from headwater.embedded import processes
 from headwater.embedded.errors import StartFailed
 from headwater.embedded.service import ProcessSpec
-from headwater.settings import child_environment
+from headwater.environment import child_environment
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(60)")
 WITH_A_CHILD = (
