@@ -33,6 +33,13 @@ TABLES = {
 """Per kind of dataset."""
 
 STREAMED = ("stream", "capture")
+ONE_TABLE_AT_A_TIME = {
+    "start_date": datetime(2026, 1, 1, tz="UTC"),
+    "catchup": False,
+    "max_active_runs": 1,
+    "max_active_tasks": 1,
+    "tags": ["headwater", "lake"],
+}
 METADATA_DOC = """
 # maintenance_of_metadata
 
@@ -56,12 +63,8 @@ with DAG(
     dag_id="maintenance",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("30 2 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1,
     default_args={**BATCH, "owner": "platform", "execution_timeout": timedelta(hours=2)},
-    tags=["headwater", "lake"],
+    **ONE_TABLE_AT_A_TIME,
 ):
     maintain(
         "maintain",
@@ -73,12 +76,8 @@ with DAG(
     dag_id="maintenance_of_metadata",
     doc_md=METADATA_DOC,
     schedule=CronTriggerTimetable("50 * * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1,
     default_args={**BATCH, "owner": "platform", "execution_timeout": timedelta(minutes=25)},
-    tags=["headwater", "lake"],
+    **ONE_TABLE_AT_A_TIME,
 ):
     maintain(
         "merge_and_expire",
